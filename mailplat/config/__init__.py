@@ -1,0 +1,1 @@
+"""Every option, once: name, type, unit, default, meaning and precedent."""

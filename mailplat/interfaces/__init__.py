@@ -1,0 +1,1 @@
+"""Contracts between the parts: zope.interface, one subject a file."""

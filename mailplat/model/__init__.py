@@ -1,0 +1,1 @@
+"""Values and errors: frozen, on the lowest floor; imports nothing of mailplat."""

@@ -1,0 +1,139 @@
+"""What a filter answers: one verdict, and the changes it wants (docs: writing a filter)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mailplat.model.address import Address
+from mailplat.model.reply import Reply
+
+__all__ = [
+    "CONTINUE",
+    "Action",
+    "AddHeader",
+    "AddRecipient",
+    "Change",
+    "ChangeSender",
+    "RemoveHeader",
+    "RemoveRecipient",
+    "ReplaceBody",
+    "Score",
+    "Tag",
+    "Verdict",
+]
+
+
+class Action(IntEnum):
+    """What becomes of the mail, mildest first: of several verdicts the highest one holds."""
+
+    CONTINUE = 0
+    ACCEPT = 1
+    QUARANTINE = 2
+    HOLD = 3
+    DISCARD = 4
+    DEFER = 5
+    REJECT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class AddHeader:
+    """Put a header field on top (or at the bottom) of the message's header."""
+
+    name: str
+    value: str
+    on_top: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveHeader:
+    """Remove every field of that name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceBody:
+    """Put other bytes behind the empty line that ends the header."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSender:
+    """Give the envelope another sender; None is the null sender."""
+
+    address: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddRecipient:
+    """Give the envelope one more recipient."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRecipient:
+    """Take a recipient from the envelope."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Note a word about the mail, for later filters and for routes."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Add points towards a filter's named threshold."""
+
+    name: str
+    points: float
+
+
+Change = (
+    AddHeader
+    | RemoveHeader
+    | ReplaceBody
+    | ChangeSender
+    | AddRecipient
+    | RemoveRecipient
+    | Tag
+    | Score
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A filter's one answer.
+
+    Attributes:
+        action: What becomes of the mail.
+        reply: What the peer is told where the action is Reject or Defer; None uses the
+            action's own words.
+        changes: Applied in order, by the chain, after every filter of the stage spoke.
+        reason: For the log and for the header of quarantined mail.
+    """
+
+    action: Action = Action.CONTINUE
+    reply: Reply | None = None
+    changes: tuple[Change, ...] = ()
+    reason: str = ""
+
+    @classmethod
+    def reject(cls, text: str, *, code: int = 550, status: str = "5.7.1") -> Verdict:
+        """Refuse for good: the sender's server bounces."""
+        return cls(Action.REJECT, Reply.of(code, text, status), reason=text)
+
+    @classmethod
+    def defer(cls, text: str, *, code: int = 451, status: str = "4.7.1") -> Verdict:
+        """Refuse for now: the sender's server tries again."""
+        return cls(Action.DEFER, Reply.of(code, text, status), reason=text)
+
+
+CONTINUE = Verdict()
+"""No objection, no change."""

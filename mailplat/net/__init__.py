@@ -1,0 +1,1 @@
+"""Twisted: bytes between transports and conversations, TLS, limits by peer."""

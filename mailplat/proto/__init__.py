@@ -1,0 +1,1 @@
+"""Conversations: the pure state machine of one connection; bytes in, events out."""

@@ -1,0 +1,1 @@
+"""IMAP: fragments, tokens, commands, responses and the view (RFC 3501, RFC 9051)."""

@@ -1,0 +1,1 @@
+"""POP3: the server's conversation (RFC 1939)."""

@@ -1,0 +1,1 @@
+"""What to deliver next: schedule, destinations, runner, bounces."""

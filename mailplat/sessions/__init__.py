@@ -1,0 +1,1 @@
+"""Policy, told in coroutines over interfaces: what this user may do."""

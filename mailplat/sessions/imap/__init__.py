@@ -1,0 +1,1 @@
+"""The IMAP session, a subject a file."""

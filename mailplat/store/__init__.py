@@ -1,0 +1,1 @@
+"""Message stores: memory, Maildir, SQL."""

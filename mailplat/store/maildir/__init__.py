@@ -1,0 +1,1 @@
+"""The Maildir store: files anyone may touch, and an index beside them."""

@@ -1,0 +1,1 @@
+"""The SQL store: messages, bodies and the change log in one database."""

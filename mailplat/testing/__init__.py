@@ -1,0 +1,1 @@
+"""Public test kit: contract suites, fakes, a whole server in memory, a pytest plugin."""
