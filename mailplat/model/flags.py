@@ -1,4 +1,4 @@
-"""Flags as bits of an integer, so that a mailbox of them is an array.
+r"""Flags as bits of an integer, so that a mailbox of them is an array.
 
 Bits 0 to 4 are the system flags (RFC 9051 §2.3.2); bit 5 + i is keyword i of a mailbox's own
 table, which only ever grows.  ``\\Recent`` is no flag of a message but of a session

@@ -105,7 +105,7 @@ class MailboxInfo:
 
 @dataclass(frozen=True, slots=True)
 class MailboxStatus:
-    """What STATUS tells (RFC 9051 §6.3.11).
+    r"""What STATUS tells (RFC 9051 §6.3.11).
 
     Attributes:
         messages: How many there are.

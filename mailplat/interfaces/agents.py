@@ -1,0 +1,52 @@
+"""What mailplat asks of a delivery agent: bring mail one step further."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+
+from zope.interface import Interface
+
+from mailplat.interfaces.bodies import IBody
+from mailplat.model.envelope import Recipient, Sender
+from mailplat.model.outcome import Outcome
+from mailplat.model.summary import Summary
+
+__all__ = ["Attempt", "IDeliveryAgent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One mail to be brought to some of its recipients.
+
+    Attributes:
+        queue_id: For log lines, and to know a repeated attempt by.
+        sender: The reverse path with its parameters.
+        recipients: Whom to bring it to.
+        body: The message with its trace fields; the agent does not close it.
+        summary: What is known about the message, where somebody worked it out; else None.
+        arrived: When it was accepted, seconds since 1970 UTC.
+    """
+
+    queue_id: str
+    sender: Sender
+    recipients: tuple[Recipient, ...]
+    body: IBody
+    summary: Summary | None
+    arrived: int
+
+
+class IDeliveryAgent(Interface):
+    """Brings mail into a mailbox, to another server, to a program.
+
+    An agent never bounces: it answers, and the queue reports.  It may be asked again for the
+    same mail and recipient after a crash, so its own step is atomic.
+
+    Conformance: `mailplat.testing.agents.AgentContract`.
+    """
+
+    def deliver(attempt: Attempt) -> Awaitable[Mapping[Recipient, Outcome]]:
+        """Try once; answer for every recipient of the attempt and for no other.
+
+        An exception counts as `Deferred` for all of them.
+        """

@@ -1,0 +1,168 @@
+"""What mailplat asks of a filter: a word on each stage of a mail's way.
+
+A filter implements `IFilter`; for every connection its `open` gives an object that has a method
+for each stage that it wants to see, and no others: an instance of `Stages` with some of its
+methods overridden.  Time limits, exceptions, and what several verdicts mean together are the
+chain's business (`mailplat.filters.chain`), never a filter's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from zope.interface import Attribute, Interface
+
+from mailplat.interfaces.bodies import IBody
+from mailplat.model.account import Account
+from mailplat.model.envelope import Envelope, Recipient, Sender
+from mailplat.model.peer import Peer
+from mailplat.model.verdict import CONTINUE, Verdict
+
+__all__ = ["Context", "IChain", "IFilter", "IStages", "Mail", "Stage", "Stages"]
+
+
+class Stage(StrEnum):
+    """The points at which filters are asked, in the order they come."""
+
+    CONNECT = "connect"
+    HELLO = "hello"
+    AUTH = "auth"
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+    HEADERS = "headers"
+    MESSAGE = "message"
+    DISCONNECT = "disconnect"
+
+
+@dataclass(slots=True)
+class Context:
+    """What is known about a connection so far; filters read it, sessions write it.
+
+    Attributes:
+        session_id: For log lines.
+        listener: The listener's name in the configuration.
+        peer: The other end.
+        helo: What EHLO or HELO said; ``""`` before.
+        account: Who logged in, if anyone did.
+        sender: The running transaction's sender.
+        recipients: The running transaction's accepted recipients.
+        tags: Words that filters noted about the transaction.
+        scores: Points that filters gave the transaction.
+        memory: For a filter's own notes, by the filter's name.
+    """
+
+    session_id: str
+    listener: str
+    peer: Peer
+    helo: str = ""
+    account: Account | None = None
+    sender: Sender | None = None
+    recipients: list[Recipient] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    scores: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A complete message, before it is accepted.
+
+    Attributes:
+        queue_id: For log lines and replies.
+        envelope: As accepted so far.
+        header: The header with the empty line behind it, byte for byte, trace fields of
+            this server included.
+        body: All of the message's bytes, header included.
+    """
+
+    queue_id: str
+    envelope: Envelope
+    header: bytes
+    body: IBody
+
+
+class IStages(Interface):
+    """A filter's methods for one connection; each answers one `Verdict`, or awaits one."""
+
+    def connect(context: Context) -> Verdict | Awaitable[Verdict]:
+        """A client connected; a refusal is said in place of the greeting."""
+
+    def hello(context: Context, name: str) -> Verdict | Awaitable[Verdict]:
+        """EHLO, HELO or LHLO."""
+
+    def auth(context: Context, account: Account) -> Verdict | Awaitable[Verdict]:
+        """Someone proved who they are."""
+
+    def sender(context: Context, sender: Sender) -> Verdict | Awaitable[Verdict]:
+        """MAIL."""
+
+    def recipient(context: Context, recipient: Recipient) -> Verdict | Awaitable[Verdict]:
+        """RCPT, after routing took it; concerns this recipient alone."""
+
+    def headers(context: Context, header: bytes) -> Verdict | Awaitable[Verdict]:
+        """The header is complete, the body is still coming; a refusal is said at the end."""
+
+    def message(context: Context, mail: Mail) -> Verdict | Awaitable[Verdict]:
+        """The message is complete: the last word before it is accepted."""
+
+    def disconnect(context: Context) -> Awaitable[None] | None:
+        """The connection ended; always comes last, exactly once after `connect`."""
+
+
+class IFilter(Interface):
+    """A filter as configured; lives as long as the configuration."""
+
+    name: str = Attribute("Its name in the configuration, log lines and headers.")
+    stages: Sequence[Stage] = Attribute("The stages that it wants to be asked at.")
+
+    def open() -> IStages:
+        """Begin a connection.  Does not block."""
+
+
+class IChain(Interface):
+    """All filters of a listener as one, for one connection."""
+
+    def ask(stage: Stage, *subject: Any) -> Awaitable[Verdict]:
+        """Ask every filter of a stage in turn, until one refuses; never raises.
+
+        Changes of envelope, tags and scores are already applied to the context when it
+        returns; those of header and body are in the verdict, for the session to apply.
+        """
+
+
+class Stages:
+    """Answers `CONTINUE` at every stage; a filter overrides what it cares about."""
+
+    def connect(self, context: Context) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.connect`."""
+        return CONTINUE
+
+    def hello(self, context: Context, name: str) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.hello`."""
+        return CONTINUE
+
+    def auth(self, context: Context, account: Account) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.auth`."""
+        return CONTINUE
+
+    def sender(self, context: Context, sender: Sender) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.sender`."""
+        return CONTINUE
+
+    def recipient(self, context: Context, recipient: Recipient) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.recipient`."""
+        return CONTINUE
+
+    def headers(self, context: Context, header: bytes) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.headers`."""
+        return CONTINUE
+
+    def message(self, context: Context, mail: Mail) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.message`."""
+        return CONTINUE
+
+    def disconnect(self, context: Context) -> Awaitable[None] | None:
+        """See `IStages.disconnect`."""

@@ -1,0 +1,97 @@
+"""What a plugin is: a prefix that configuration names it by, and a factory.
+
+A part is written in configuration as ``prefix:argument`` (``maildir:/var/mail``,
+``pipe:/usr/bin/archive:timeout=5``).  Plugins are found by twisted.plugin in the package
+`mailplat.plugins` of every distribution on sys.path; the modules there stay light and import
+their part only when its factory is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zope.interface import Attribute, Interface
+
+from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.agents import IDeliveryAgent
+from mailplat.interfaces.filters import IFilter
+from mailplat.interfaces.store import Folder, IStore
+
+__all__ = [
+    "IAccountsPlugin",
+    "IAgentPlugin",
+    "IFilterPlugin",
+    "IStorePlugin",
+    "StoreSettings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What every store is told, whatever its kind.
+
+    Attributes:
+        reactor: Twisted's reactor, for its threads and its clock.
+        directory: The data directory; relative paths in an argument begin there.
+        folders: What a new home begins with besides INBOX.
+        keyword_limit: Keywords a mailbox may have.
+    """
+
+    reactor: Any
+    directory: str
+    folders: tuple[Folder, ...] = ()
+    keyword_limit: int = 50
+
+
+class IStorePlugin(Interface):
+    """Makes message stores."""
+
+    prefix: str = Attribute("The word before the first colon.")
+
+    def store(argument: str, settings: StoreSettings) -> IStore:
+        """Make a store out of what follows the first colon.  Does not open it.
+
+        Raises:
+            ConfigurationFault: The argument cannot be read; the reason says what is expected.
+        """
+
+
+class IAccountsPlugin(Interface):
+    """Makes account backends."""
+
+    prefix: str = Attribute("The word before the first colon.")
+
+    def accounts(argument: str, reactor: Any, directory: str) -> IAccounts:
+        """Make a backend out of what follows the first colon.  Does not open it.
+
+        Raises:
+            ConfigurationFault: The argument cannot be read; the reason says what is expected.
+        """
+
+
+class IFilterPlugin(Interface):
+    """Makes filters."""
+
+    prefix: str = Attribute("The word before the first colon.")
+
+    def filter(name: str, argument: str, reactor: Any) -> IFilter:
+        """Make a filter out of what follows the first colon.
+
+        Raises:
+            ConfigurationFault: The argument cannot be read; the reason says what is expected.
+        """
+
+
+class IAgentPlugin(Interface):
+    """Makes delivery agents."""
+
+    prefix: str = Attribute("The word before the first colon.")
+
+    def agent(arguments: Sequence[str], options: dict[str, str], reactor: Any) -> IDeliveryAgent:
+        """Make an agent out of the words after the prefix and the ``name=value`` options.
+
+        Raises:
+            ConfigurationFault: They cannot be read; the reason says what is expected.
+        """
