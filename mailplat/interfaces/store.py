@@ -282,8 +282,10 @@ class IHome(Interface):
     account: str = Attribute("The account's name.")
 
     def mailboxes() -> Awaitable[Sequence[MailboxInfo]]:
-        """List all mailboxes, INBOX first, then by name; with the levels that exist only
-        through what is below them, and the subscribed names that are gone.
+        """List all mailboxes, INBOX first, then by name.
+
+        Levels that exist only through what is below them, and subscribed names that are
+        gone, are in the list too, as not existing.
         """
 
     def status(names: Collection[str]) -> Awaitable[Mapping[str, MailboxStatus]]:
@@ -357,8 +359,10 @@ class IHome(Interface):
         """
 
     def watch(tell: Callable[[str], None]) -> IWatch:
-        """Call ``tell`` with a mailbox's name whenever something changed there, or when a
-        mailbox of that name came, went or was renamed.  As for `IMailbox.watch` otherwise.
+        """Call ``tell`` with a mailbox's name whenever something changed there.
+
+        Also when a mailbox of that name came, went or was renamed.  As for
+        `IMailbox.watch` otherwise.
         """
 
 
@@ -379,8 +383,9 @@ class IStore(Interface):
         """Finish what is under way, and let go of everything."""
 
     def open_home(account: str) -> Awaitable[IHome]:
-        """Give an account's home; the first time it is made, with INBOX and the store's
-        folders.  Cheap the second time, and never to be closed.
+        """Give an account's home; never to be closed.
+
+        The first time it is made, with INBOX and the store's folders; later calls are cheap.
         """
 
     def accounts() -> Awaitable[Sequence[str]]:
