@@ -21,7 +21,7 @@ from mailplat.model.envelope import Envelope, Recipient, Sender
 from mailplat.model.peer import Peer
 from mailplat.model.verdict import CONTINUE, Verdict
 
-__all__ = ["Context", "IChain", "IFilter", "IStages", "Mail", "Stage", "Stages"]
+__all__ = ["Context", "IChain", "IChains", "IFilter", "IStages", "Mail", "Stage", "Stages"]
 
 
 class Stage(StrEnum):
@@ -128,9 +128,19 @@ class IChain(Interface):
     def ask(stage: Stage, *subject: Any) -> Awaitable[Verdict]:
         """Ask every filter of a stage in turn, until one refuses; never raises.
 
+        ``subject`` is what the stage's method in `IStages` takes behind the context.
         Changes of envelope, tags and scores are already applied to the context when it
-        returns; those of header and body are in the verdict, for the session to apply.
+        returns; those of header and body are in the verdict, for the session to apply
+        (`mailplat.message.edit`).  ``Stage.SENDER`` begins a new transaction, ``DISCONNECT``
+        is asked exactly once and last.
         """
+
+
+class IChains(Interface):
+    """The filters of a listener, as the session factory gets them."""
+
+    def open_chain(context: Context) -> IChain:
+        """Begin a connection: one chain, and one object of every filter."""
 
 
 class Stages:

@@ -1,0 +1,205 @@
+"""Tests for `mailplat.filters.chain`: whatever a filter does, the chain gives one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from mailplat.filters.chain import Chain, Chains, Rule
+from mailplat.interfaces.filters import Context, IChain, IChains, IFilter, IStages, Stage, Stages
+from mailplat.model.address import Address
+from mailplat.model.envelope import Recipient, Sender
+from mailplat.model.peer import Peer
+from mailplat.model.verdict import (
+    CONTINUE,
+    Action,
+    AddHeader,
+    AddRecipient,
+    Change,
+    ChangeSender,
+    RemoveRecipient,
+    Score,
+    Tag,
+    Verdict,
+)
+from mailplat.testing.strict import LoggedErrors
+
+ALICE, BOB = Address("alice", "example.org"), Address("bob", "example.org")
+
+
+@implementer(IFilter)
+class Says:
+    """A filter that answers every sender with what it was made with."""
+
+    def __init__(
+        self, answer: Callable[[], Any], stages: Sequence[Stage] = (Stage.SENDER,)
+    ) -> None:
+        self.name = "says"
+        self.stages = stages
+        self.asked = 0
+        self._answer = answer
+
+    def open(self) -> IStages:
+        """See `IFilter.open`."""
+        outer = self
+
+        @implementer(IStages)
+        class Saying(Stages):
+            def sender(self, context: Context, sender: Sender) -> Any:
+                outer.asked += 1
+                return outer._answer()
+
+            def hello(self, context: Context, name: str) -> Any:
+                outer.asked += 1
+                return outer._answer()
+
+        return Saying()
+
+
+def context() -> Context:
+    """A connection in the middle of a transaction."""
+    peer = Peer("192.0.2.1", 4000, "192.0.2.2", 25)
+    return Context("s1", "mx", peer, sender=Sender(ALICE), recipients=[Recipient(BOB)])
+
+
+def chain(*answers: Callable[[], Any] | Says, clock: Clock | None = None) -> Chain:
+    """A chain of filters that answer so."""
+    filters = [answer if isinstance(answer, Says) else Says(answer) for answer in answers]
+    rules = [Rule(one, timeout=5, max_changes=10) for one in filters]
+    opened = Chains(rules, clock or Clock()).open_chain(context())
+    assert isinstance(opened, Chain)
+    return opened
+
+
+def saying(action: Action, *changes: Change) -> Callable[[], Verdict]:
+    """A filter's answer."""
+    return lambda: Verdict(action, changes=changes)
+
+
+def test_provides() -> None:
+    """The chain keeps its interface's signatures."""
+    verifyObject(IChains, Chains([], Clock()))
+    verifyObject(IChain, chain())
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_filter_no_objection() -> None:
+    """An empty chain lets everything pass."""
+    assert await chain().ask(Stage.SENDER, Sender(ALICE)) is CONTINUE
+
+
+@pytest.mark.parametrize(
+    ("actions", "expected"),
+    [
+        ([Action.CONTINUE, Action.CONTINUE], Action.CONTINUE),
+        ([Action.QUARANTINE, Action.HOLD], Action.HOLD),
+        ([Action.HOLD, Action.QUARANTINE], Action.HOLD),
+        ([Action.QUARANTINE, Action.REJECT], Action.REJECT),
+        ([Action.REJECT, Action.ACCEPT], Action.REJECT),
+        ([Action.ACCEPT, Action.REJECT], Action.ACCEPT),
+        ([Action.DEFER, Action.REJECT], Action.DEFER),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_severest_holds(actions: list[Action], expected: Action) -> None:
+    """The severest verdict holds; a final one ends the stage."""
+    verdict = await chain(*map(saying, actions)).ask(Stage.SENDER, Sender(ALICE))
+    assert verdict.action is expected
+
+
+@pytest_twisted.ensureDeferred
+async def test_final_verdict_asks_no_further() -> None:
+    """Once somebody refused, the others are not bothered."""
+    last = Says(saying(Action.CONTINUE))
+    await chain(saying(Action.REJECT), last).ask(Stage.SENDER, Sender(ALICE))
+    assert last.asked == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_accept_holds_for_the_transaction_or_the_connection() -> None:
+    """Accept at MAIL ends with the transaction, before MAIL with the connection."""
+    last = Says(saying(Action.CONTINUE), (Stage.SENDER, Stage.HELLO))
+    early = Says(saying(Action.ACCEPT), (Stage.HELLO,))
+    one = chain(saying(Action.ACCEPT), last)
+    await one.ask(Stage.SENDER, Sender(ALICE))
+    await one.ask(Stage.HELLO, "x")
+    assert last.asked == 0
+    two = chain(early, last)
+    await two.ask(Stage.HELLO, "x")
+    await two.ask(Stage.SENDER, Sender(ALICE))
+    assert last.asked == 0
+
+
+def _raise() -> Verdict:
+    raise RuntimeError("secret path /etc/shadow")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: None,
+        lambda: "reject",
+        lambda: Verdict(changes=tuple(AddHeader("X", str(n)) for n in range(10_000))),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_nonsense_defers(wrong: Callable[[], Any]) -> None:
+    """A value that is no sensible verdict lets nothing pass."""
+    verdict = await chain(wrong).ask(Stage.SENDER, Sender(ALICE))
+    assert verdict.action is Action.DEFER
+    assert verdict.changes == ()
+
+
+@pytest_twisted.ensureDeferred
+async def test_exception_defers_and_stays_here(logged_errors: LoggedErrors) -> None:
+    """An exception is logged once; the peer sees none of its text."""
+    verdict = await chain(_raise).ask(Stage.SENDER, Sender(ALICE))
+    assert verdict.reply is not None
+    assert verdict.reply.code == 451
+    assert "secret" not in verdict.reply.text + verdict.reason
+    assert len(logged_errors.flush(RuntimeError)) == 1
+
+
+def test_silence_defers_in_time() -> None:
+    """A filter that never answers is given up after its time, and told so."""
+    clock, waiting = Clock(), Deferred[Verdict]()
+    asked = Deferred.fromCoroutine(
+        chain(lambda: waiting, clock=clock).ask(Stage.SENDER, Sender(ALICE))
+    )
+    got: list[Verdict] = []
+    asked.addCallback(got.append)
+    clock.advance(4.9)
+    assert not got
+    clock.advance(0.2)
+    assert got[0].action is Action.DEFER
+    assert waiting.called
+
+
+@pytest_twisted.ensureDeferred
+async def test_applies_changes_of_the_envelope() -> None:
+    """Envelope, tags and scores change in the context; header changes come back."""
+    header = AddHeader("X-Checked", "yes")
+    changes = (
+        Tag("bulk"),
+        Score("spam", 2.5),
+        Score("spam", 1),
+        ChangeSender(None),
+        AddRecipient(ALICE),
+        AddRecipient(BOB),
+        RemoveRecipient(BOB),
+        header,
+    )
+    one = chain(saying(Action.CONTINUE, *changes))
+    verdict = await one.ask(Stage.SENDER, Sender(ALICE))
+    assert verdict.changes == (header,)
+    assert one._context.tags == {"bulk"}
+    assert one._context.scores == {"spam": 3.5}
+    assert one._context.sender == Sender(None)
+    assert [r.address for r in one._context.recipients] == [ALICE]
