@@ -24,6 +24,7 @@ __all__ = [
     "IAgentPlugin",
     "IFilterPlugin",
     "IStorePlugin",
+    "PasswordSettings",
     "StoreSettings",
 ]
 
@@ -45,6 +46,25 @@ class StoreSettings:
     keyword_limit: int = 50
 
 
+@dataclass(frozen=True, slots=True)
+class PasswordSettings:
+    """How account backends keep and check passwords.
+
+    Attributes:
+        scheme: The {SCHEME} that new passwords are hashed with.
+        threads: Threads that hash; each may need 64 MiB while it does.
+        waiting: Checks that may wait for a thread; beyond that log-ins are `Unavailable`.
+        cache_entries: Checked passwords whose outcome is remembered.
+        cache_seconds: How long an outcome is remembered, in seconds; 0 remembers none.
+    """
+
+    scheme: str = "ARGON2ID"
+    threads: int = 2
+    waiting: int = 1000
+    cache_entries: int = 10_000
+    cache_seconds: float = 300.0
+
+
 class IStorePlugin(Interface):
     """Makes message stores."""
 
@@ -63,8 +83,16 @@ class IAccountsPlugin(Interface):
 
     prefix: str = Attribute("The word before the first colon.")
 
-    def accounts(argument: str, reactor: Any, directory: str) -> IAccounts:
+    def accounts(
+        argument: str, reactor: Any, directory: str, passwords: PasswordSettings
+    ) -> IAccounts:
         """Make a backend out of what follows the first colon.  Does not open it.
+
+        Args:
+            argument: What follows the first colon.
+            reactor: Twisted's reactor, for its threads and its clock.
+            directory: The data directory; relative paths in the argument begin there.
+            passwords: How passwords are kept and checked.
 
         Raises:
             ConfigurationFault: The argument cannot be read; the reason says what is expected.

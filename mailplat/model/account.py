@@ -22,6 +22,7 @@ class Account:
         full_name: For people.
         enabled: False keeps the account's mail coming but lets nobody log in.
         quota: What it may keep.
+        aliases: Other names its owner may log in with, in lower case (``alice``).
     """
 
     name: str
@@ -29,6 +30,7 @@ class Account:
     full_name: str = ""
     enabled: bool = True
     quota: QuotaLimit = QuotaLimit()
+    aliases: tuple[str, ...] = ()
 
 
 def is_account_name(name: str) -> bool:
