@@ -1,1 +1,0 @@
-"""Delivery agents: each brings mail one step further."""

@@ -1,1 +1,0 @@
-"""What to deliver next: schedule, destinations, runner, bounces."""
