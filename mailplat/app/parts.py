@@ -1,0 +1,90 @@
+"""Finds the part that a configuration names: ``maildir:/var/mail`` and its kin.
+
+A description is a prefix, a colon, and an argument that is the plugin's own business.  Plugins are
+looked for in `mailplat.plugins` by twisted.plugin; a description that nobody answers to is told
+with the prefixes that there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.plugin import getPlugins
+
+from mailplat import plugins
+from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.filters import IFilter
+from mailplat.interfaces.plugins import (
+    IAccountsPlugin,
+    IFilterPlugin,
+    IStorePlugin,
+    StoreSettings,
+)
+from mailplat.interfaces.store import IStore
+from mailplat.model.errors import ConfigurationFault
+
+__all__ = ["find_plugin", "make_accounts", "make_filter", "make_store"]
+
+
+def find_plugin(kind: Any, prefix: str, found: Iterable[Any] | None = None) -> Any:
+    """Find the plugin of a kind that has a prefix.
+
+    Args:
+        kind: One of the interfaces in `mailplat.interfaces.plugins`.
+        prefix: The word before the first colon.
+        found: Plugins to choose from; None for all that are installed.
+
+    Raises:
+        ConfigurationFault: There is none; the reason lists those there are.
+    """
+    known = {
+        plugin.prefix: plugin for plugin in (getPlugins(kind, plugins) if found is None else found)
+    }
+    if prefix not in known:
+        raise ConfigurationFault(
+            f"there is no {_word(kind)} called {prefix!r}; installed are: "
+            + (", ".join(sorted(known)) or "none")
+        )
+    return known[prefix]
+
+
+def make_store(description: str, settings: StoreSettings) -> IStore:
+    """Make the store that a description names; it is not opened.
+
+    Raises:
+        ConfigurationFault: There is no such store, or its argument cannot be read.
+    """
+    prefix, _, argument = description.partition(":")
+    store: IStore = find_plugin(IStorePlugin, prefix).store(argument, settings)
+    return store
+
+
+def make_accounts(description: str, reactor: Any, directory: str) -> IAccounts:
+    """Make the account backend that a description names; it is not opened.
+
+    Raises:
+        ConfigurationFault: There is no such backend, or its argument cannot be read.
+    """
+    prefix, _, argument = description.partition(":")
+    accounts: IAccounts = find_plugin(IAccountsPlugin, prefix).accounts(
+        argument, reactor, directory
+    )
+    return accounts
+
+
+def make_filter(description: str, reactor: Any) -> IFilter:
+    """Make the filter that a description names; its name is the description's prefix.
+
+    Raises:
+        ConfigurationFault: There is no such filter, or its argument cannot be read.
+    """
+    prefix, _, argument = description.partition(":")
+    made: IFilter = find_plugin(IFilterPlugin, prefix).filter(prefix, argument, reactor)
+    return made
+
+
+def _word(kind: Any) -> str:
+    """Say what a plugin interface makes: ``IStorePlugin`` makes a store."""
+    name: str = kind.getName()
+    return name.removeprefix("I").removesuffix("Plugin").lower()
