@@ -51,6 +51,7 @@ class Failure(Enum):
     CANCELLED = "the client gave up"
     MALFORMED = "a response could not be read"
     TOO_LONG = "a response was too long"
+    REFUSED = "what was presented can never be right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,10 @@ class PlainExchange:
         if len(fields) != 3:
             return Failed(Failure.MALFORMED)
         authzid, authcid, password = map(_text, fields)
-        # an empty name or password never verifies (RFC 4616 §2)
-        if authzid is None or not authcid or not password:
+        if authzid is None or authcid is None or password is None:
             return Failed(Failure.MALFORMED)
+        if not authcid or not password:  # never verifies (RFC 4616 §2)
+            return Failed(Failure.REFUSED)
         return PasswordCredentials(authcid, password, authzid)
 
 
@@ -125,8 +127,10 @@ class LoginExchange:
     def receive(self, response: bytes) -> Step:
         """Read the name first, then the password."""
         text = _text(response)
-        if not text or "\0" in text:
+        if text is None or "\0" in text:
             return Failed(Failure.MALFORMED)
+        if not text:
+            return Failed(Failure.REFUSED)
         if not self._name:
             self._name = text
             return Challenge(b"Password:")

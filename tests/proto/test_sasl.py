@@ -48,8 +48,6 @@ def test_plain_without_an_initial_response() -> None:
         b"",
         b"tim",
         b"\0tim",
-        b"\0\0pw",
-        b"\0tim\0",
         b"\0tim\0pw\0",
         b"\0t\xff\0pw",
         b"\xff\0tim\0pw",
@@ -57,8 +55,14 @@ def test_plain_without_an_initial_response() -> None:
     ],
 )
 def test_plain_refuses(message: bytes) -> None:
-    """Missing, empty, over-long or undecodable fields fail (RFC 4616 §2)."""
+    """Missing, over-long or undecodable fields fail (RFC 4616 §2)."""
     assert begin(PlainExchange(), b64encode(message) or b"=") == MALFORMED
+
+
+@pytest.mark.parametrize("message", [b"\0\0pw", b"\0tim\0", b"\0\0"])
+def test_plain_refuses_what_is_empty(message: bytes) -> None:
+    """An empty name or password is never right (RFC 4616 §2)."""
+    assert begin(PlainExchange(), b64encode(message)) == Failed(Failure.REFUSED)
 
 
 def test_plain_takes_the_lengths_asked_for() -> None:
@@ -82,15 +86,24 @@ def test_login_with_the_name_at_once() -> None:
     assert begin(exchange, b"dGlt") == Challenge(b"Password:")
 
 
-@pytest.mark.parametrize("response", [b"", b"a\0b", b"\xff", b"x" * 1025])
+@pytest.mark.parametrize("response", [b"a\0b", b"\xff", b"x" * 1025])
 def test_login_refuses(response: bytes) -> None:
-    """An empty, over-long or unreadable name or password fails."""
+    """An over-long or unreadable name or password fails."""
     exchange = LoginExchange()
     begin(exchange, None)
     assert respond(exchange, b64encode(response)) == MALFORMED
     exchange = LoginExchange()
     begin(exchange, b"dGlt")
     assert respond(exchange, b64encode(response)) == MALFORMED
+
+
+def test_login_refuses_what_is_empty() -> None:
+    """An empty name or password is never right."""
+    exchange = LoginExchange()
+    begin(exchange, None)
+    assert respond(exchange, b"") == Failed(Failure.REFUSED)
+    begin(exchange, b"dGlt")
+    assert respond(exchange, b"") == Failed(Failure.REFUSED)
 
 
 def test_cancel() -> None:
