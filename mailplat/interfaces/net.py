@@ -1,0 +1,90 @@
+"""What a session sees of the connection it speaks on, and of the guards at the door.
+
+`net` provides them; sessions and tests of sessions use nothing else of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from zope.interface import Attribute, Interface
+
+from mailplat.model.peer import Peer
+
+__all__ = ["ILink", "ILoginThrottle"]
+
+
+class ILink(Interface):
+    """One connection, as its session sees it.
+
+    A session answers by methods of its conversation.  What the conversation has ready goes out by
+    itself when the session's coroutine ends or waits; only who speaks unasked, or streams more
+    than a few KiB, needs the methods below.
+    """
+
+    session_id: str = Attribute("Short, unique and easy to find in a log.")
+    peer: Peer = Attribute("Both ends, and what protects them; a new value after STARTTLS.")
+
+    def flush() -> None:
+        """Send what the conversation has ready, and go on with what waits in it.
+
+        For news that nobody asked for just now, and for answers given outside of a coroutine.
+        """
+
+    def drained() -> Awaitable[None]:
+        """Send what the conversation has ready, and wait until there is room for more.
+
+        Await it after each block of a long answer: so a peer that reads slowly holds one
+        block in memory.  Costs nothing while there is room.  Raises when the connection is
+        gone: let that pass.
+        """
+
+    def write(data: bytes) -> Awaitable[None]:
+        """Send bytes behind what the conversation has ready, and wait as `drained` does."""
+
+    def start_tls() -> None:
+        """Begin TLS as soon as the running coroutine has ended and its answer is sent.
+
+        The conversation forgets everything before it; `peer` has a new value afterwards.
+        """
+
+    def authenticated() -> None:
+        """The peer has proved who it is: the time to log in is no longer limited."""
+
+    def close() -> None:
+        """End the connection once what is ready is sent."""
+
+    def abort() -> None:
+        """End the connection now; nothing more is sent."""
+
+
+class ILoginThrottle(Interface):
+    """Slows down who guesses passwords; one for all protocols.
+
+    A session asks `delay` and waits that long *before* it checks a password, whether it is right
+    or wrong, so that neither the answer nor its time tells more to who is throttled::
+
+        await throttle.wait(peer.address)
+        try:
+            account = await accounts.check_password(name, password)
+        except AuthenticationFailed:
+            throttle.failed(peer.address, name, password)
+            raise
+        throttle.succeeded(peer.address)
+    """
+
+    def delay(address: str) -> float:
+        """Tell how long this address has to wait before its next try, in seconds."""
+
+    def wait(address: str) -> Awaitable[None]:
+        """Wait `delay` seconds.  Cancelled with the coroutine that awaits it."""
+
+    def failed(address: str, name: str, secret: str) -> None:
+        """Count a failure, unless it is the same name and secret as one counted before.
+
+        The secret is not kept, only a keyed digest of it: a device with an old password
+        that tries again and again counts once.
+        """
+
+    def succeeded(address: str) -> None:
+        """Forget the failures of an address."""
