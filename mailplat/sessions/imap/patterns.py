@@ -4,6 +4,8 @@
 case, everything else as it is.  No pattern costs more than its length times the name's.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Sequence
 
