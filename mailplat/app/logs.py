@@ -2,8 +2,8 @@
 
 Text is for reading and for grep: the time, the part that speaks, its words.  JSON is for
 programs: one object a line with everything that the event carries (session, account, queue id...)
-under its own name.  Nothing here decides what is logged: events come from `twisted.logger`, and no part puts a
-secret into one.
+under its own name.  Nothing here decides what is logged: events come from `twisted.logger`, and
+no part puts a secret into one.
 """
 
 from __future__ import annotations
