@@ -14,7 +14,7 @@ from mailplat.model.peer import Peer, TLSInfo
 __all__ = ["ends_of", "host_of", "tls_of"]
 
 
-def host_of(address: IAddress) -> str:
+def host_of(address: IAddress | None) -> str:
     """Give an address's host; ``""`` for a local socket.
 
     An IPv4 address that came through an IPv6 socket is written as IPv4, and a zone is left
