@@ -19,6 +19,7 @@ from mailplat.interfaces.plugins import (
     IAccountsPlugin,
     IFilterPlugin,
     IStorePlugin,
+    PasswordSettings,
     StoreSettings,
 )
 from mailplat.interfaces.store import IStore
@@ -60,7 +61,9 @@ def make_store(description: str, settings: StoreSettings) -> IStore:
     return store
 
 
-def make_accounts(description: str, reactor: Any, directory: str) -> IAccounts:
+def make_accounts(
+    description: str, reactor: Any, directory: str, passwords: PasswordSettings | None = None
+) -> IAccounts:
     """Make the account backend that a description names; it is not opened.
 
     Raises:
@@ -68,7 +71,7 @@ def make_accounts(description: str, reactor: Any, directory: str) -> IAccounts:
     """
     prefix, _, argument = description.partition(":")
     accounts: IAccounts = find_plugin(IAccountsPlugin, prefix).accounts(
-        argument, reactor, directory
+        argument, reactor, directory, passwords or PasswordSettings()
     )
     return accounts
 

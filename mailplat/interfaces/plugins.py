@@ -35,7 +35,7 @@ class StoreSettings:
 
     Attributes:
         reactor: Twisted's reactor, for its threads and its clock.
-        directory: The data directory; relative paths in an argument begin there.
+        directory: Where relative paths in an argument begin: the configuration file's folder.
         folders: What a new home begins with besides INBOX.
         keyword_limit: Keywords a mailbox may have.
     """
@@ -65,6 +65,9 @@ class PasswordSettings:
     cache_seconds: float = 300.0
 
 
+_PASSWORDS = PasswordSettings()
+
+
 class IStorePlugin(Interface):
     """Makes message stores."""
 
@@ -84,14 +87,17 @@ class IAccountsPlugin(Interface):
     prefix: str = Attribute("The word before the first colon.")
 
     def accounts(
-        argument: str, reactor: Any, directory: str, passwords: PasswordSettings
+        argument: str,
+        reactor: Any,
+        directory: str,
+        passwords: PasswordSettings = _PASSWORDS,
     ) -> IAccounts:
         """Make a backend out of what follows the first colon.  Does not open it.
 
         Args:
             argument: What follows the first colon.
             reactor: Twisted's reactor, for its threads and its clock.
-            directory: The data directory; relative paths in the argument begin there.
+            directory: Where relative paths in the argument begin: the configuration file's folder.
             passwords: How passwords are kept and checked.
 
         Raises:

@@ -1,0 +1,193 @@
+"""Reads a configuration file, or tells everything that is wrong with it at once.
+
+Three passes over one text: `tomllib` reads it, `mailplat.config.structure` fits it to the options,
+and here the options are held against each other and against the files they name.
+
+Invariant: a configuration that comes out can be served, as far as that can be known before a port
+is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mailplat.config.faults import ConfigurationFaults, Fault
+from mailplat.config.listeners import listeners_of
+from mailplat.config.locate import Lines
+from mailplat.config.locate import Path as Place
+from mailplat.config.options import Configuration
+from mailplat.config.sections.server import ListenerProtocol, TLSUse
+from mailplat.config.structure import Refused, structure
+
+__all__ = ["load", "parse", "resolve_paths"]
+
+MAX_FILE = 4 * 1024 * 1024
+"""Bytes of a configuration file: beyond that it is some other file."""
+
+
+def load(file: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """Read a configuration file; relative paths in it begin in its own folder.
+
+    Raises:
+        ConfigurationFaults: It cannot be used; with every fault and its line.
+    """
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE + 1)
+    except OSError as error:
+        why = f"the file cannot be read: {error.strerror}"
+        raise ConfigurationFaults([Fault(str(file), 1, "", why)]) from None
+    if len(data) > MAX_FILE:
+        raise ConfigurationFaults([Fault(str(file), 1, "", "the file is larger than 4 MiB")])
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationFaults(
+            [Fault(str(file), line, "", "found bytes that are not UTF-8 text")]
+        ) from None
+    return parse(text, str(file), file.absolute().parent, environment, check_files=True)
+
+
+def parse(
+    text: str,
+    name: str,
+    directory: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    check_files: bool = False,
+) -> Configuration:
+    """Read the text of a configuration.
+
+    Args:
+        text: TOML.
+        name: The file's name, for messages.
+        directory: Where relative paths begin.
+        environment: Where secrets may be.
+        check_files: Whether the files that it names must be there.
+
+    Raises:
+        ConfigurationFaults: It cannot be used; with every fault and its line.
+    """
+    text = text.replace("\r\n", "\n")
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationFaults([_syntax_fault(text, name, error)]) from None
+    lines = Lines(text)
+
+    def fault(place: Place, problem: str) -> Fault:
+        return Fault(name, lines.line_of(place), _spell(place), problem)
+
+    try:
+        configuration = structure(document, directory, environment)
+    except Refused as refused:
+        raise ConfigurationFaults(fault(*problem) for problem in refused.problems) from None
+    configuration = resolve_paths(configuration, directory)
+    problems = [*_contradictions(configuration)]
+    if check_files:
+        problems.extend(_missing_files(configuration))
+    if problems:
+        raise ConfigurationFaults(fault(*problem) for problem in problems)
+    return configuration
+
+
+def resolve_paths(configuration: Configuration, directory: Path) -> Configuration:
+    """Begin every relative path of a configuration in a folder."""
+    resolved: Configuration = _resolve(configuration, directory)
+    return resolved
+
+
+def _resolve(value: Any, directory: Path) -> Any:
+    if isinstance(value, Path):
+        return directory / value
+    if isinstance(value, tuple):
+        return tuple(_resolve(element, directory) for element in value)
+    if not attrs.has(type(value)):
+        return value
+    changes = {
+        field.name: _resolve(getattr(value, field.name), directory)
+        for field in attrs.fields(type(value))
+    }
+    return attrs.evolve(value, **changes)
+
+
+def _syntax_fault(text: str, name: str, error: Exception) -> Fault:
+    if isinstance(error, RecursionError):
+        return Fault(name, 1, "", "arrays or tables are nested too deeply")
+    words = str(error)
+    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", words)
+    line = text.rstrip("\n").count("\n") + 1
+    if found:
+        words = words[: found.start()]
+        line = int(found[1]) if found[1] else line
+    return Fault(name, line, "", f"this is not TOML: {words[:1].lower()}{words[1:]}")
+
+
+def _spell(place: Place) -> str:
+    """Spell a place: ``listener[2].endpoint``, counted from 1 as people do."""
+    words = ""
+    for step in place:
+        words += f"[{step + 1}]" if isinstance(step, int) else f".{step}"
+    return words.removeprefix(".")
+
+
+def _contradictions(configuration: Configuration) -> Iterator[tuple[Place, str]]:
+    """Hold the options against each other."""
+    for at, table in enumerate(configuration.listeners):
+        place = ("listener", at)
+        if table.protocol is ListenerProtocol.LMTP and not table.endpoint:
+            yield (
+                (*place, "protocol"),
+                'lmtp has no standard port; expected an "endpoint" such as "unix:/run/lmtp.sock"',
+            )
+            return
+        if table.tls is TLSUse.IMPLICIT and table.protocol is ListenerProtocol.LMTP:
+            yield (*place, "tls"), 'found "implicit", expected "none" or "starttls" for lmtp'
+    uses = Counter(listener.endpoint for listener in listeners_of(configuration))
+    for at, table in enumerate(configuration.listeners):
+        if uses[table.endpoint] > 1:
+            yield ("listener", at, "endpoint"), f'"{table.endpoint}" is listened on twice'
+    names = {listener.name for listener in listeners_of(configuration)}
+    for at, rule in enumerate(configuration.filters):
+        for number, name in enumerate(rule.listeners):
+            if name not in names:
+                known = ", ".join(sorted(names))
+                yield (
+                    ("filter", at, "listeners", number),
+                    f'there is no listener "{name}"; expected one of {known}',
+                )
+    for at, catch_all in enumerate(configuration.routes.catch_all):
+        if catch_all.domain not in configuration.server.domains:
+            yield (
+                ("routes", "catch_all", at, "domain"),
+                f'found "{catch_all.domain}", expected one of server.domains',
+            )
+
+
+def _missing_files(configuration: Configuration) -> Iterator[tuple[Place, str]]:
+    """Look for the certificates and keys, if any port has TLS."""
+    if all(listener.tls is TLSUse.NONE for listener in listeners_of(configuration)):
+        return
+    for place, pair in [
+        (("tls",), configuration.tls),
+        *((("tls", "host", at), host) for at, host in enumerate(configuration.tls.hosts)),
+    ]:
+        for name in ("certificate", "key"):
+            file: Path = getattr(pair, name)
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                yield (
+                    (*place, name),
+                    f"{file} cannot be read ({error.strerror}); "
+                    'expected a file in PEM, or tls = "none" on every listener',
+                )

@@ -1,0 +1,65 @@
+"""All options of mailplat as one value: `Configuration`, a field a table of the file.
+
+``Configuration()`` holds every default.  What a file says comes from `mailplat.config.load`.
+"""
+
+# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
+
+from __future__ import annotations
+
+import attrs
+
+from mailplat.config.option import option
+from mailplat.config.sections.limits import AuthOptions, LimitOptions, MessageOptions
+from mailplat.config.sections.mail import (
+    AccountsOptions,
+    FilterOptions,
+    FolderOptions,
+    FolderUse,
+    RoutesOptions,
+    StoreOptions,
+)
+from mailplat.config.sections.protocols import IMAPOptions, POP3Options, SMTPOptions
+from mailplat.config.sections.server import (
+    ListenerOptions,
+    LogOptions,
+    ServerOptions,
+    TLSOptions,
+)
+
+__all__ = ["STANDARD_FOLDERS", "Configuration"]
+
+STANDARD_FOLDERS = (
+    FolderOptions(name="Drafts", special_use=FolderUse.DRAFTS),
+    FolderOptions(name="Sent", special_use=FolderUse.SENT),
+    FolderOptions(name="Junk", special_use=FolderUse.JUNK),
+    FolderOptions(name="Trash", special_use=FolderUse.TRASH),
+    FolderOptions(name="Archive", special_use=FolderUse.ARCHIVE),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Configuration:
+    """Everything that the operator may say."""
+
+    server: ServerOptions = option(ServerOptions(), meaning="Who this server is.")
+    listeners: tuple[ListenerOptions, ...] = option(
+        (), name="listener", meaning="Ports that are listened on, if not the standard ones."
+    )
+    tls: TLSOptions = option(TLSOptions(), meaning="Certificates.")
+    limits: LimitOptions = option(LimitOptions(), meaning="Limits of connections.")
+    auth: AuthOptions = option(AuthOptions(), meaning="Logging in.")
+    message: MessageOptions = option(MessageOptions(), meaning="What a message may be.")
+    smtp: SMTPOptions = option(SMTPOptions(), meaning="Taking mail in.")
+    pop3: POP3Options = option(POP3Options(), meaning="Giving mail out by POP3.")
+    imap: IMAPOptions = option(IMAPOptions(), meaning="Giving mail out by IMAP.")
+    store: StoreOptions = option(StoreOptions(), meaning="Where mail is kept.")
+    folders: tuple[FolderOptions, ...] = option(
+        STANDARD_FOLDERS, name="folder", meaning="Mailboxes that a new account begins with."
+    )
+    accounts: AccountsOptions = option(AccountsOptions(), meaning="Who may log in.")
+    routes: RoutesOptions = option(RoutesOptions(), meaning="Where mail leads.")
+    filters: tuple[FilterOptions, ...] = option(
+        (), name="filter", meaning="Filters, in the order they are asked."
+    )
+    log: LogOptions = option(LogOptions(), meaning="The log.")

@@ -1,0 +1,212 @@
+"""Where mail and accounts are kept, and its way: ``[store]``, ``[[folder]]``, ``[accounts]``...
+
+The kinds of stores, accounts, filters and agents are plugins: here they are named by a part, a
+prefix with an argument, and what is common to all kinds is set beside it.
+"""
+
+# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from mailplat.config.option import option, required
+from mailplat.config.values import Domain, Duration, PartText, Size, duration
+
+__all__ = [
+    "AccountsOptions",
+    "CatchAll",
+    "ErrorAction",
+    "FilterOptions",
+    "FolderOptions",
+    "FolderUse",
+    "PasswordScheme",
+    "RoutesOptions",
+    "StoreOptions",
+]
+
+
+class FolderUse(StrEnum):
+    """What a mailbox is for (RFC 6154 §2), without the backslash."""
+
+    ALL = "all"
+    ARCHIVE = "archive"
+    DRAFTS = "drafts"
+    FLAGGED = "flagged"
+    JUNK = "junk"
+    SENT = "sent"
+    TRASH = "trash"
+
+
+class PasswordScheme(StrEnum):
+    """What new passwords are hashed with."""
+
+    ARGON2ID = "ARGON2ID"
+    BLF_CRYPT = "BLF-CRYPT"
+    PBKDF2 = "PBKDF2"
+
+
+class ErrorAction(StrEnum):
+    """What becomes of mail whose filter failed."""
+
+    DEFER = "defer"
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
+@attrs.frozen(kw_only=True)
+class StoreOptions:
+    """Where mail is kept."""
+
+    use: PartText = option(
+        PartText("sql:sqlite:///data/mail.sqlite"),
+        meaning="The store: `sql:sqlite:///PATH`, `maildir:PATH`, `memory:`, or a plugin's.",
+        precedent="Dovecot mail_location",
+    )
+    max_keywords: int = option(
+        50,
+        unit="keywords",
+        least=1,
+        most=50,
+        meaning="How many keywords the messages of a mailbox may have between them.",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class FolderOptions:
+    """A mailbox that every new account begins with, subscribed.
+
+    If the file has none of these tables, they are Drafts, Sent, Junk, Trash and Archive.
+    """
+
+    name: str = required(meaning="Its name; `/` separates levels.", example="Sent")
+    special_use: FolderUse | None = option(
+        None,
+        meaning="What it is for.",
+        precedent="RFC 6154",
+        example="sent",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class AccountsOptions:
+    """Who may log in."""
+
+    use: PartText = option(
+        PartText("file:accounts"),
+        meaning="The accounts: `file:PATH`, `sql:sqlite:///PATH`, or a plugin's.",
+        precedent="Dovecot passdb",
+    )
+    scheme: PasswordScheme = option(
+        PasswordScheme.ARGON2ID,
+        meaning="What new passwords are hashed with; those there are keep their own scheme.",
+        precedent="RFC 9106",
+    )
+    hash_threads: int = option(
+        2,
+        unit="threads",
+        least=1,
+        most=64,
+        meaning="How many passwords are hashed at once; each may need 64 MiB of memory.",
+        precedent="RFC 9106 §4 (64 MiB)",
+    )
+    hash_queue: int = option(
+        1000,
+        unit="log-ins",
+        least=1,
+        meaning="How many log-ins may wait for their password to be hashed.",
+    )
+    cache_entries: int = option(
+        10_000,
+        unit="passwords",
+        least=0,
+        meaning="How many checked passwords are remembered, under a keyed digest.",
+        precedent="Dovecot auth_cache_size",
+    )
+    cache_time: Duration = option(
+        duration("5m"),
+        meaning="How long a checked password is remembered; a changed one counts at once.",
+        precedent="Dovecot auth_cache_ttl (1 h)",
+    )
+    quota_storage: Size | None = option(
+        None,
+        meaning="What an account may keep where its own entry does not say; `unlimited` is the "
+        "default.",
+        precedent="RFC 9208 §5.1",
+        example="10GiB",
+    )
+    quota_messages: int | None = option(
+        None,
+        unit="messages",
+        least=0,
+        meaning="How many messages an account may keep where its own entry does not say; "
+        "`unlimited` is the default.",
+        precedent="RFC 9208 §5.2",
+        example=100_000,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CatchAll:
+    """An account that gets the mail of a domain's unknown addresses."""
+
+    domain: Domain = required(meaning="One of `server.domains`.", example="example.org")
+    account: str = required(meaning="The account's name.", example="alice@example.org")
+
+
+@attrs.frozen(kw_only=True)
+class RoutesOptions:
+    """Where mail for our domains leads."""
+
+    subaddress: str = option(
+        "+",
+        meaning="What separates a subaddress from the local part, as in `alice+lists`. Empty is "
+        "for no subaddresses.",
+        precedent="RFC 5233; Postfix recipient_delimiter",
+    )
+    postmaster: str = option(
+        "",
+        meaning="The account that gets the mail of `postmaster` and `abuse` in domains that "
+        "have no account for them.",
+        precedent="RFC 5321 §4.5.1; RFC 2142",
+        example="alice@example.org",
+    )
+    catch_all: tuple[CatchAll, ...] = option(
+        (), meaning="Accounts that get the mail of unknown addresses."
+    )
+
+
+@attrs.frozen(kw_only=True)
+class FilterOptions:
+    """A filter. They are asked in the order of these tables."""
+
+    use: PartText = required(
+        meaning="The filter: a plugin's prefix and argument.",
+        example="senders:bad@example.org,example.net",
+    )
+    name: str = option(
+        "",
+        meaning="What the log and header fields call it. Empty takes the prefix.",
+        example="blocked-senders",
+    )
+    listeners: tuple[str, ...] = option(
+        (),
+        meaning="The names of the listeners whose mail it sees. Empty is for every one.",
+        example=("smtp",),
+    )
+    timeout: Duration = option(
+        duration("30s"), least=0.01, meaning="How long one question to it may take."
+    )
+    on_error: ErrorAction = option(
+        ErrorAction.DEFER,
+        meaning="What becomes of mail when it fails or takes too long.",
+        precedent="milter_default_action of Postfix (tempfail)",
+    )
+    max_changes: int = option(
+        100,
+        unit="changes",
+        least=0,
+        meaning="How many changes one of its verdicts may ask for.",
+    )

@@ -1,0 +1,157 @@
+"""What each protocol allows a client: ``[smtp]``, ``[pop3]``, ``[imap]``."""
+
+# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
+
+from __future__ import annotations
+
+import attrs
+
+from mailplat.config.option import option
+from mailplat.config.values import Duration, Size, duration, size
+
+__all__ = ["IMAPOptions", "POP3Options", "SMTPOptions"]
+
+
+@attrs.frozen(kw_only=True)
+class SMTPOptions:
+    """Taking mail in: SMTP, submission and LMTP."""
+
+    idle_timeout: Duration = option(
+        duration("5m"),
+        least=1,
+        meaning="How long a client may take for its next command, or for the next bytes of a "
+        "message.",
+        precedent="RFC 5321 §4.5.3.2.7",
+    )
+    max_recipients: int = option(
+        1000,
+        unit="recipients",
+        least=100,
+        meaning="How many a message may have; further ones are told to come in another one.",
+        precedent="Postfix smtpd_recipient_limit; RFC 5321 §4.5.3.1.8 (at least 100)",
+    )
+    max_command_line: Size = option(
+        size("2KiB"),
+        least=512,
+        meaning="The longest command line.",
+        precedent="Postfix line_length_limit; RFC 5321 §4.5.3.1.4 (at least 512)",
+    )
+    max_errors: int = option(
+        10,
+        unit="replies",
+        least=1,
+        meaning="How many commands may fail before the connection is closed.",
+        precedent="Postfix smtpd_soft_error_limit",
+    )
+    max_messages: int = option(
+        1000,
+        unit="messages",
+        least=1,
+        meaning="How many messages one connection may bring.",
+        precedent="Exim smtp_accept_max_per_connection",
+    )
+    max_received: int = option(
+        100,
+        unit="fields",
+        least=10,
+        meaning="How many Received fields a message may have; more is a mail loop.",
+        precedent="RFC 5321 §6.3 (at least 100); Postfix hopcount_limit (50)",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class POP3Options:
+    """Giving mail out by POP3."""
+
+    idle_timeout: Duration = option(
+        duration("10m"),
+        least=1,
+        meaning="How long a client may be silent.",
+        precedent="RFC 1939 §3 (at least 10 minutes)",
+    )
+    login_timeout: Duration = option(
+        duration("3m"),
+        least=1,
+        meaning="How long a client may take to log in.",
+        precedent="Dovecot (180 s)",
+    )
+    max_command_line: Size = option(
+        size("1KiB"),
+        least=255,
+        meaning="The longest command line.",
+        precedent="RFC 2449 §4 (at least 255)",
+    )
+    max_errors: int = option(
+        10,
+        unit="replies",
+        least=1,
+        meaning="How many commands may fail before the connection is closed.",
+        precedent="as smtp.max_errors",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class IMAPOptions:
+    """Giving mail out by IMAP."""
+
+    idle_timeout: Duration = option(
+        duration("30m"),
+        least=1,
+        meaning="How long a client may be silent after it logged in.",
+        precedent="RFC 9051 §5.4 (at least 30 minutes)",
+    )
+    login_timeout: Duration = option(
+        duration("3m"),
+        least=1,
+        meaning="How long a client may take to log in.",
+        precedent="Dovecot (180 s)",
+    )
+    idle_notice: Duration = option(
+        duration("2m"),
+        least=1,
+        meaning="How often a client in IDLE is told that the server is still there.",
+        precedent="Dovecot imap_idle_notify_interval",
+    )
+    max_line_before_login: Size = option(
+        size("8KiB"),
+        least=1024,
+        meaning="The longest command line before log-in.",
+        precedent="RFC 7162 §4 (at least 8192)",
+    )
+    max_line: Size = option(
+        size("64KiB"),
+        least=8192,
+        meaning="The longest command line after log-in.",
+        precedent="Dovecot imap_max_line_length",
+    )
+    max_literal: Size = option(
+        size("64KiB"),
+        least=1024,
+        meaning="The largest literal in a command; messages that are appended have "
+        "`message.max_size`.",
+        precedent="Dovecot imap_max_line_length",
+    )
+    max_literals: int = option(
+        100,
+        unit="literals",
+        least=1,
+        meaning="How many literals a command may have.",
+    )
+    max_command: Size = option(
+        size("256KiB"),
+        least=8192,
+        meaning="The largest command, with its literals but without messages.",
+    )
+    max_nesting: int = option(
+        50,
+        unit="levels",
+        least=5,
+        meaning="How deep lists and search keys may be nested.",
+    )
+    max_errors: int = option(
+        20,
+        unit="replies",
+        least=1,
+        meaning="How many commands may be BAD before the connection is closed.",
+        precedent="Dovecot (20)",
+    )
