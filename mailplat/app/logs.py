@@ -38,7 +38,7 @@ def open_log(path: str) -> IO[str]:
     """
     if path == "-":
         return sys.stdout
-    file: IO[str] = LogFile.fromFullPath(path, rotateLength=10_000_000, maxRotatedFiles=10)  # type: ignore[no-untyped-call]
+    file: IO[str] = LogFile.fromFullPath(path, rotateLength=10_000_000, maxRotatedFiles=10)
     return file
 
 

@@ -20,6 +20,7 @@ from mailplat.interfaces.plugins import (
     IFilterPlugin,
     IStorePlugin,
     PasswordSettings,
+    PasswordSettings,
     StoreSettings,
 )
 from mailplat.interfaces.store import IStore
