@@ -20,7 +20,6 @@ from mailplat.interfaces.plugins import (
     IFilterPlugin,
     IStorePlugin,
     PasswordSettings,
-    PasswordSettings,
     StoreSettings,
 )
 from mailplat.interfaces.store import IStore

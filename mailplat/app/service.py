@@ -83,7 +83,7 @@ class MailService(Service):
         """Join twistd's application, and give it our log observer before it starts to log."""
         if self._observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self._observer)
-        super().setServiceParent(parent)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
         """Bind all ports, or none.
@@ -108,7 +108,7 @@ class MailService(Service):
         """Open accounts and store, then accept connections."""
         if not self._listening:
             self.privilegedStartService()
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._starting = Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
@@ -135,7 +135,7 @@ class MailService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Let running transactions end, then close everything."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
