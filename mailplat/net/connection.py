@@ -377,7 +377,7 @@ class Connection(Protocol, Generic[E]):
         assert coroutine is not None
         try:
             if isinstance(result, Failure):
-                awaited = result.throwExceptionIntoGenerator(coroutine)  # type: ignore[no-untyped-call]
+                awaited = result.throwExceptionIntoGenerator(coroutine)
             else:
                 awaited = coroutine.send(result)
         except StopIteration:
