@@ -58,8 +58,6 @@ class ISpool(Interface):
     A mail is in the spool from the moment that `accept` returns until `settle` has answered for
     its last recipient; a crash between an attempt and its `settle` repeats the attempt (at least
     once), so agents make their own step atomic.
-
-    Conformance: `mailplat.testing.spools.SpoolContract`.
     """
 
     def open() -> Awaitable[Sequence[str]]:

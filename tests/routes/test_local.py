@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 import pytest_twisted
 from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
 from mailplat.interfaces.accounts import IAccounts
-from mailplat.interfaces.routes import IRoutes, Local, Refused, Remote
+from mailplat.interfaces.routes import Local, Refused, Remote
 from mailplat.model.account import Account
 from mailplat.model.address import Address
 from mailplat.model.errors import AuthenticationFailed
 from mailplat.routes.local import LocalRoutes
+from mailplat.testing.routes import RoutesContract
 
 ALICE = Account("alice@example.org", ("alice@example.org", "a+b@example.org"))
 ROOT = Account("root@example.org", ("root@example.org",))
@@ -57,9 +57,28 @@ def routes(catch_all: str = "") -> LocalRoutes:
     )
 
 
-def test_provides() -> None:
-    """The routes keep their interface's signatures."""
-    verifyObject(IRoutes, routes())
+class TestContract(RoutesContract):
+    """Local routes keep the contract."""
+
+    @pytest.fixture
+    def routes(self) -> LocalRoutes:
+        """Routes for example.org."""
+        return routes()
+
+    @pytest.fixture
+    def known(self) -> Address:
+        """An account's address."""
+        return Address("alice", "example.org")
+
+    @pytest.fixture
+    def unknown(self) -> Address:
+        """Nobody's."""
+        return Address("nobody", "example.org")
+
+    @pytest.fixture
+    def remote(self) -> Address:
+        """Somebody else's."""
+        return Address("alice", "example.net")
 
 
 @pytest.mark.parametrize(

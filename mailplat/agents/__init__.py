@@ -1,0 +1,1 @@
+"""Delivery agents: each brings mail one step further."""
