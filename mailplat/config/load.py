@@ -152,10 +152,15 @@ def _contradictions(configuration: Configuration) -> Iterator[tuple[Place, str]]
             return
         if table.tls is TLSUse.IMPLICIT and table.protocol is ListenerProtocol.LMTP:
             yield (*place, "tls"), 'found "implicit", expected "none" or "starttls" for lmtp'
-    uses = Counter(listener.endpoint for listener in listeners_of(configuration))
-    for at, table in enumerate(configuration.listeners):
-        if uses[table.endpoint] > 1:
-            yield ("listener", at, "endpoint"), f'"{table.endpoint}" is listened on twice'
+    endpoints = [
+        [one.endpoint for one in listeners_of(attrs.evolve(configuration, listeners=(table,)))]
+        for table in configuration.listeners
+    ]
+    uses = Counter(endpoint for of_table in endpoints for endpoint in of_table)
+    for at, of_table in enumerate(endpoints):
+        for endpoint in of_table:
+            if uses[endpoint] > 1:
+                yield ("listener", at, "endpoint"), f'"{endpoint}" is listened on twice'
     names = {listener.name for listener in listeners_of(configuration)}
     for at, rule in enumerate(configuration.filters):
         for number, name in enumerate(rule.listeners):

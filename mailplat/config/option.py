@@ -19,7 +19,18 @@ from typing import Any, TypeVar
 
 import attrs
 
-__all__ = ["Option", "option", "options_of", "required", "row_class", "table_class"]
+from mailplat.config.values import Size
+
+__all__ = [
+    "Option",
+    "is_limit",
+    "option",
+    "options_of",
+    "required",
+    "row_class",
+    "table_class",
+    "unless_none",
+]
 
 T = TypeVar("T")
 
@@ -104,3 +115,16 @@ def row_class(kind: Any) -> type | None:
     if isinstance(kind, types.GenericAlias) and kind.__origin__ is tuple:
         return table_class(kind.__args__[0])
     return None
+
+
+def unless_none(kind: Any) -> Any:
+    """Give what an option is where it is set; None for an option that is always set."""
+    if typing.get_origin(kind) not in {types.UnionType, typing.Union}:
+        return None
+    (inner,) = (arg for arg in typing.get_args(kind) if arg is not types.NoneType)
+    return inner
+
+
+def is_limit(kind: Any) -> bool:
+    """Tell whether an option may also be ``"unlimited"``, which is None."""
+    return unless_none(kind) in {int, Size}

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import difflib
 import json
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 import cattrs
@@ -28,7 +25,7 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, Iterabl
 from cattrs.gen import make_dict_structure_fn, override
 
 from mailplat.config.locate import Path as Place
-from mailplat.config.option import Option, options_of, row_class, table_class
+from mailplat.config.option import Option, is_limit, options_of, row_class, table_class, unless_none
 from mailplat.config.options import Configuration
 from mailplat.config.secrets import Secret, read_secret, read_text
 from mailplat.config.values import (
@@ -106,9 +103,8 @@ def _converter(directory: Path, environment: Mapping[str, str]) -> cattrs.Conver
         Secret: secret,
     }
     for kind, reader in readers.items():
-        # by identity: a hook for str would also read every choice, which is a str
-        converter.register_structure_hook_func(partial(operator.is_, kind), reader)
-    converter.register_structure_hook_func(_is_choice, _choose)
+        converter.register_structure_hook(kind, reader)
+    converter.register_structure_hook(StrEnum, _choose)
     converter.register_structure_hook_factory(_is_optional, lambda kind: _optional(converter, kind))
     converter.register_structure_hook_factory(_is_array, lambda kind: _array(converter, kind))
     converter.register_structure_hook_factory(has, lambda table: _table(converter, table))
@@ -130,10 +126,6 @@ def _path(value: Any) -> str:
     return value
 
 
-def _is_choice(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, StrEnum)
-
-
 def _choose(value: Any, kind: type[StrEnum]) -> StrEnum:
     words = [member.value for member in kind]
     if value not in words:
@@ -142,14 +134,14 @@ def _choose(value: Any, kind: type[StrEnum]) -> StrEnum:
 
 
 def _is_optional(kind: Any) -> bool:
-    return isinstance(kind, UnionType) and NoneType in get_args(kind)
+    return unless_none(kind) is not None
 
 
 def _optional(converter: cattrs.Converter, kind: Any) -> Reader:
     """Read the kind itself; limits may also be ``"unlimited"``."""
-    (inner,) = (arg for arg in get_args(kind) if arg is not NoneType)
+    inner = unless_none(kind)
     read = converter.get_structure_hook(inner)
-    limit = inner in {int, Size}
+    limit = is_limit(kind)
 
     def read_optional(value: Any, _: Any) -> Any:
         if limit and value == "unlimited":
@@ -217,7 +209,7 @@ def _bounded(converter: cattrs.Converter, option: Option) -> Reader:
 
 def _unit(option: Option) -> str:
     units = {Duration: " seconds", Size: " bytes"}
-    return units.get(option.type, f" {option.unit}" if option.unit else "")
+    return units.get(option.type, f" ({option.unit})" if option.unit else "")
 
 
 def _problems(
@@ -276,7 +268,7 @@ def _quote(value: Any, kind: Any) -> str:
         return "a table"
     if isinstance(value, list):
         return "an array"
-    if Secret in {kind, *get_args(kind)}:
+    if Secret in {kind, unless_none(kind)}:
         return "a secret"
     shown = json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else str(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

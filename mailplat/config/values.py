@@ -159,9 +159,9 @@ def _check_tcp(kind: str, fields: list[str]) -> None:
     if not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
         raise Unfit(f'a port from 0 to 65535 in "{kind}:PORT"')
     version = 6 if kind == "tcp6" else 4
-    interface = named.get("interface", "")
+    interface = named.get("interface", "0.0.0.0" if version == 4 else "::")
     try:
-        fits = not interface or ipaddress.ip_address(interface).version == version
+        fits = ipaddress.ip_address(interface).version == version
     except ValueError:
         fits = False
     if not fits:

@@ -132,8 +132,7 @@ class AccountsOptions:
     )
     quota_storage: Size | None = option(
         None,
-        meaning="What an account may keep where its own entry does not say; `unlimited` is the "
-        "default.",
+        meaning="What an account may keep where its own entry does not say.",
         precedent="RFC 9208 §5.1",
         example="10GiB",
     )
@@ -141,8 +140,7 @@ class AccountsOptions:
         None,
         unit="messages",
         least=0,
-        meaning="How many messages an account may keep where its own entry does not say; "
-        "`unlimited` is the default.",
+        meaning="How many messages an account may keep where its own entry does not say.",
         precedent="RFC 9208 §5.2",
         example=100_000,
     )

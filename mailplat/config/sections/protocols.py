@@ -86,7 +86,6 @@ class POP3Options:
         unit="replies",
         least=1,
         meaning="How many commands may fail before the connection is closed.",
-        precedent="as smtp.max_errors",
     )
 
 
