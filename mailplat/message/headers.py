@@ -1,0 +1,159 @@
+"""Header fields, byte for byte (RFC 5322 §2.2).
+
+A header is the block of bytes from the first field to the empty line, with that line where there
+is one.  Nothing here takes it apart line by line: one regular expression for each set of names
+finds the wanted fields in the block, and what is returned are the message's own bytes, in its
+order.  Bare LF, junk lines, NUL and 8 bit are taken as they come; a line that starts with a blank
+goes on the field above it (RFC 5322 §2.2.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from mailplat.message.words import encode
+
+__all__ = ["empty_line", "every", "field", "fields", "first", "split", "unfold", "without"]
+
+_VALUE = rb"[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)"
+_ANY = re.compile(rb"\n(([^\n:]++)" + _VALUE + rb")")
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+_FOLD = re.compile(rb"\r*\n")
+_NAME = re.compile(r"[!-9;-~]{1,76}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_COMPILED = 400
+"""Bytes of names up to which a set is worth an expression of its own; beyond, a table is asked."""
+
+_FOLD_AT = 78
+"""Characters a line of a new field should not pass (RFC 5322 §2.1.1)."""
+
+_CUT_AT = 900
+"""Characters no line of a new field passes (RFC 5322 §2.1.1 allows 998)."""
+
+
+@lru_cache(maxsize=512)
+def _matching(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Compile what finds the fields of these names, each behind the LF of the line before it.
+
+    Letters become sets of both cases: the matcher then rejects most lines on their first byte.
+    The first group is the field without its last LF, the second its value.
+    """
+    return re.compile(rb"\n((?:" + b"|".join(map(_either_case, names)) + rb")" + _VALUE + rb")")
+
+
+def _either_case(name: bytes) -> bytes:
+    return b"".join(
+        b"[%c%c]" % (low, up) if low != up else re.escape(bytes((low,)))
+        for low, up in zip(name.lower(), name.upper(), strict=True)
+    )
+
+
+def _found(header: bytes, names: tuple[bytes, ...]) -> Iterator[re.Match[bytes]]:
+    """Find the fields of these names in the header with a LF put before it."""
+    if not names:
+        return iter(())
+    block = b"\n" + header
+    if sum(map(len, names)) <= _COMPILED:
+        return _matching(names).finditer(block)
+    wanted = frozenset(name.lower() for name in names)
+    return (found for found in _ANY.finditer(block) if found[2].rstrip().lower() in wanted)
+
+
+def empty_line(header: bytes) -> bytes:
+    """Give the empty line that ends a header, ``b""`` where it has none."""
+    if header.endswith(b"\n\r\n") or header == b"\r\n":
+        return b"\r\n"
+    if header.endswith(b"\n\n") or header == b"\n":
+        return b"\n"
+    return b""
+
+
+def split(message: bytes) -> tuple[bytes, bytes]:
+    """Cut a message behind the empty line that ends its header."""
+    if message.startswith((b"\r\n", b"\n")):
+        end = message.index(b"\n") + 1
+    else:
+        found = _EMPTY_LINE.search(message)
+        end = found.end() if found else len(message)
+    return message[:end], message[end:]
+
+
+def fields(header: bytes, names: Iterable[bytes]) -> bytes:
+    """Pick the fields of these names, as BODY[HEADER.FIELDS (..)] wants them.
+
+    The original bytes in the original order, with the header's empty line behind them
+    (RFC 9051 §6.4.5.1); names match without regard to case.
+    """
+    names = tuple(names)
+    end = empty_line(header)
+    if names and sum(map(len, names)) <= _COMPILED:
+        lines = [whole for whole, _ in _matching(names).findall(b"\n" + header)]
+    else:
+        lines = [found[1] for found in _found(header, names)]
+    if not lines:
+        return end
+    picked = b"\n".join((*lines, end))
+    if not header.endswith(b"\n") and (b"\n" + header).endswith(b"\n" + lines[-1]):
+        return picked[:-1]  # the message stops within this line
+    return picked
+
+
+def without(header: bytes, names: Iterable[bytes]) -> bytes:
+    """Leave out the fields of these names, as BODY[HEADER.FIELDS.NOT (..)] wants it.
+
+    The rest, empty line included, keeps its bytes and its order (RFC 9051 §6.4.5.1).
+    """
+    kept: list[bytes] = []
+    at = 0
+    for found in _found(header, tuple(names)):
+        start, end = found.span(1)
+        kept.append(header[at : start - 1])
+        at = end  # behind the LF of the field: the header lacks the LF put before the block
+    kept.append(header[at:])
+    return b"".join(kept)
+
+
+def every(header: bytes, name: bytes) -> list[bytes]:
+    """List the values of all fields of that name, unfolded."""
+    return [unfold(value) for _, value in _matching((name,)).findall(b"\n" + header)]
+
+
+def first(header: bytes, name: bytes) -> bytes | None:
+    """Give the value of the first field of that name, unfolded; None if there is none."""
+    found = _matching((name,)).search(b"\n" + header)
+    return None if found is None else unfold(found[2])
+
+
+def unfold(value: bytes) -> bytes:
+    """Make one line of a field's value, without white space around it (RFC 5322 §2.2.3)."""
+    if b"\n" in value:
+        value = _FOLD.sub(b"", value)
+    return value.strip(b" \t\r")
+
+
+def field(name: str, value: str) -> bytes:
+    """Make a field that is safe to put into a header.
+
+    Control characters of the value become blanks, so that nothing can inject a second field;
+    text beyond ASCII becomes encoded words (RFC 2047); lines are folded at 78 characters where
+    there is a blank to fold at, and at 900 where there is none; runs of blanks become one.
+
+    Raises:
+        ValueError: The name is no field name (RFC 5322 §3.6.8).
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"not a header field name: {name!r}")
+    line = f"{name}:"
+    lines: list[str] = []
+    for word in encode(_CONTROL.sub(" ", value)).split():
+        if len(line) + 1 + len(word) > _FOLD_AT and line[-1:] != ":":
+            lines.append(line)
+            line = ""
+        line += " " + word
+        while len(line) > _CUT_AT:
+            lines.append(line[:_CUT_AT])
+            line = " " + line[_CUT_AT:]
+    lines.append(line)
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")
