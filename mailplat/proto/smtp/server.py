@@ -1,0 +1,512 @@
+"""The server's side of an SMTP or LMTP connection, as a pure state machine (RFC 5321, RFC 2033).
+
+Invariants:
+
+- A command is taken only where `TRANSITIONS` has a row for it; the row says which state its
+  acceptance leads to.  A refusal leads nowhere.
+- Every command has exactly one reply (LMTP: one for each recipient after the message), in order.
+- Only CRLF ends a command line.  A bare LF among commands means that the two sides do not agree
+  where lines end, and the connection is closed rather than followed.
+- Inside DATA or BDAT nothing is answered before the true end; a message with a fault is drained.
+- `_reset_transaction` is the one place where a transaction ends, however it does.
+- After STARTTLS was accepted nothing of the plaintext is left, buffered input included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from mailplat.model.envelope import BodyType
+from mailplat.model.reply import Reply
+from mailplat.proto import sasl
+from mailplat.proto.smtp import words
+from mailplat.proto.smtp.bdat import ChunkReader, parse_chunk
+from mailplat.proto.smtp.commands import (
+    Block,
+    Data,
+    Event,
+    Hello,
+    Login,
+    Mail,
+    Rcpt,
+    Reset,
+    Spoiled,
+    StartTLS,
+    Verify,
+)
+from mailplat.proto.smtp.content import ContentCheck
+from mailplat.proto.smtp.data import DataReader
+from mailplat.proto.smtp.input import Fault, Input
+from mailplat.proto.smtp.offers import Dialect, Limits, Offers, keywords
+from mailplat.proto.smtp.parse import CommandFault, parse_hello, parse_mail, parse_rcpt
+from mailplat.proto.smtp.replies import format_reply
+from mailplat.proto.smtp.states import TRANSITIONS, State
+
+__all__ = ["ServerConversation"]
+
+
+_BAD_CHARACTER = re.compile(rb"[\x00-\x1f\x7f]")
+_OTHER_PROTOCOLS = frozenset(("GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE"))
+_IDLE = frozenset(("EHLO", "HELO", "LHLO", "RSET", "NOOP", "HELP", "VRFY", "EXPN", "AUTH"))
+
+
+class ServerConversation:
+    """One connection to a client (the shape is `mailplat.proto.conversation.Conversation`).
+
+    The session greets by `greet`, takes events by `next_event`, and gives each of them one answer:
+    `accept` with the usual words, or `answer` with its own.
+
+    Attributes:
+        state: What is waited for.
+        early: Whether the client sent bytes before it was greeted (RFC 5321 §4.3.1).
+        tls: Whether TLS protects the connection.
+        authenticated: Whether a login was accepted.
+        closing: Whether the connection ends once the bytes to send are sent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        offers: Offers,
+        limits: Limits,
+        *,
+        dialect: Dialect = Dialect.SMTP,
+        tls: bool = False,
+    ) -> None:
+        """Begin a connection.
+
+        Args:
+            name: The host name in the greeting and in the answer to EHLO.
+            offers: The listener's extensions.
+            limits: What the client may use.
+            dialect: SMTP or LMTP.
+            tls: Whether TLS was there from the first byte on.
+        """
+        self.state = State.CONNECTED
+        self.early = False
+        self.tls = tls
+        self.authenticated = False
+        self.closing = False
+        self._name = name
+        self._offers = offers
+        self._limits = limits
+        self._dialect = dialect
+        self._hellos = ("EHLO", "HELO") if dialect is Dialect.SMTP else ("LHLO",)
+        self._input = Input()
+        self._ended = False
+        self._output: list[bytes] = []
+        self._asked: Event | None = None
+        self._target = State.START  # where acceptance of the event leads
+        self._errors = 0
+        self._idle = 0
+        self._exchange: tuple[str, sasl.Exchange] | None = None
+        self._smtputf8 = self._binary = False
+        self._recipients = 0
+        self._reader: DataReader | ChunkReader | None = None
+        self._check: ContentCheck | None = None
+        self._refusal: Reply | None = None  # of the message that is coming
+        self._after_drain = State.READY  # where a chunk that nobody wants leaves us
+
+    # -- the shape of every conversation
+
+    @property
+    def paused(self) -> bool:
+        """Whether enough input is waiting: read no more for now."""
+        return len(self._input) > self._limits.read_ahead
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the client, cut anywhere."""
+        if self.state is State.CONNECTED:
+            self.early = True
+        if self.state is State.TLS or self.closing:
+            return  # plaintext behind STARTTLS (RFC 3207 §4.2), or behind the goodbye
+        self._input.receive(data)
+
+    def end_of_input(self) -> None:
+        """The client sends no more; what it asked for before is still answered."""
+        self._ended = True
+
+    def next_event(self) -> Event | None:
+        """Give what the client asks next; None until input or an answer comes."""
+        if self._asked is not None or self.closing or self.state is State.CONNECTED:
+            return None
+        while self._asked is None and not self.closing and self.state is not State.TLS:
+            read = self._read_body if self.state is State.BODY else self._read_line
+            if not read():
+                if self._ended:
+                    self._close()
+                break
+        return self._asked
+
+    def bytes_to_send(self) -> bytes:
+        """Take what is ready to go to the client."""
+        output = b"".join(self._output)
+        self._output.clear()
+        return output
+
+    def tls_started(self) -> None:
+        """TLS is about to carry the connection: forget everything before it (RFC 3207 §4.2)."""
+        self.state = State.START
+        self.tls = True
+        self.authenticated = False
+        self._input.clear()
+        self._reset_transaction()
+
+    # -- what the session says
+
+    @property
+    def asked(self) -> bool:
+        """Whether an event waits for its answer."""
+        return self._asked is not None
+
+    def greet(self, refusal: Reply | None = None) -> None:
+        """Say the first words; once, before anything else.
+
+        Args:
+            refusal: Turns the client away: with 421 the connection ends, otherwise nothing
+                but QUIT is taken (RFC 5321 §3.1).
+        """
+        if refusal is None:
+            self.state = State.START
+            greeting = Reply.of(220, f"{self._name} {self._dialect.value} mailplat")
+            self._say(greeting, enhanced=False)
+        else:
+            self.state = State.REFUSED
+            self._say(refusal, enhanced=False)
+
+    def accept(self) -> None:
+        """Answer yes to the last event, with the usual words if there are any."""
+        event = self._asked
+        if isinstance(event, Spoiled) or (isinstance(event, Block) and not event.last):
+            self._asked = None
+            self._go_on()
+        else:
+            self.answer(self._usual_words(event))
+
+    def answer(self, *replies: Reply) -> None:
+        """Answer the last event.
+
+        Args:
+            replies: One; in LMTP the answer to the last `Block` may be one for each accepted
+                recipient, in their order (RFC 2033 §4.2), or one for all of them.
+        """
+        event, self._asked = self._asked, None
+        if event is None:
+            raise RuntimeError("nothing was asked")
+        reply = replies[0]
+        if isinstance(event, Block):
+            if event.last:
+                self._end_message(replies)
+            else:
+                self._refusal = reply
+                self._go_on()
+        elif isinstance(event, Data) and isinstance(self._reader, ChunkReader):
+            self._begin_message(event.binary)  # BDAT is answered behind its chunk alone
+            self._refusal = None if reply.positive else reply
+        else:
+            self._say(reply, enhanced=not isinstance(event, Hello))
+            if reply.positive:
+                self._accepted(event)
+
+    def goodbye(self, reply: Reply = words.LEAVING) -> None:
+        """Say 421 unasked, and close: the server stops, or waited too long (RFC 5321 §3.8)."""
+        if not self.closing:
+            self._say(reply)
+
+    def _usual_words(self, event: Event | None) -> Reply:
+        if not isinstance(event, Hello):
+            return words.acceptance(event)
+        if event.verb == "HELO":
+            return Reply.of(250, self._name)
+        return Reply(250, (self._name, *keywords(self._offers, self._limits, tls=self.tls)))
+
+    def _accepted(self, event: Event) -> None:
+        self.state = self._target
+        match event:
+            case Hello() | Reset():
+                self._reset_transaction()
+            case StartTLS():
+                self._input.clear()
+            case Login():
+                self.authenticated = True
+            case Mail(sender):
+                self._smtputf8 = sender.smtputf8
+                self._binary = sender.body is BodyType.BINARY
+            case Rcpt():
+                self._recipients += 1
+            case Data(binary):
+                self._reader = DataReader()
+                self._begin_message(binary)
+
+    # -- messages
+
+    def _reset_transaction(self) -> None:
+        self._smtputf8 = self._binary = False
+        self._recipients = 0
+        self._reader = self._check = self._refusal = None
+
+    def _begin_message(self, binary: bool) -> None:
+        self.state = State.BODY
+        self._check = ContentCheck(
+            size_limit=self._limits.message_size,
+            line_limit=self._limits.message_size if binary else self._limits.text_line,
+            bare_newlines=binary or self._limits.bare_newlines,
+        )
+
+    def _read_body(self) -> bool:
+        """Deal with the next bytes of DATA or of a chunk; whether there were any."""
+        reader = self._reader
+        assert reader is not None
+        if not self._input and not reader.done:
+            return False
+        ready = reader.receive(self._input.take_all())
+        self._input.receive(reader.rest)
+        if self._refusal is None and self._check is not None:
+            last = reader.done and reader.last
+            self._refusal = self._check.receive(ready) or (self._check.end() if last else None)
+            if self._refusal is not None:
+                self._ask(Spoiled(self._refusal), State.BODY)
+                return True
+            if ready or last:
+                self._ask(Block(ready, last), State.BODY)
+                return True
+        self._go_on()
+        return True
+
+    def _go_on(self) -> None:
+        """After bytes were dealt with: answer if they were the last of DATA or of a chunk."""
+        reader, refusal = self._reader, self._refusal
+        if reader is None or not reader.done:
+            return
+        if self._check is None:  # a chunk that nobody wanted
+            self._reader = self._refusal = None
+            self.state = self._after_drain
+            if refusal is not None:
+                self._say(refusal)
+        elif refusal is None:
+            self._reader = None
+            self.state = State.CHUNKS
+            self._say(words.CHUNK_OK)
+        elif reader.last:
+            self._end_message((refusal,))
+        else:
+            self._reset_transaction()
+            self.state = State.SPENT  # further chunks are drained (RFC 3030 §2)
+            self._say(refusal)
+
+    def _end_message(self, replies: tuple[Reply, ...]) -> None:
+        """Answer for the whole message; in LMTP for each recipient (RFC 2033 §4.2)."""
+        count = self._recipients if self._dialect is Dialect.LMTP else 1
+        if len(replies) == 1:
+            replies *= count
+        if len(replies) != count:
+            raise ValueError(f"{len(replies)} replies for {count} recipients")
+        self._reset_transaction()
+        self.state = State.READY
+        if any(reply.positive for reply in replies):
+            self._errors = self._idle = 0
+        for reply in replies:
+            self._say(reply)
+
+    # -- lines
+
+    def _read_line(self) -> bool:
+        """Deal with the next line; whether there was one."""
+        exchange = self._exchange
+        long = exchange is not None or self._input.starts_with(b"AUTH ")
+        limit = self._limits.auth_line if long else self._limits.command_line
+        line = self._input.take_line(limit)
+        if line is None:
+            return False
+        if line is Fault.BARE_FEED:
+            self._say(words.BARE_FEED)
+            self._close()
+        elif exchange is not None:
+            step = (
+                sasl.Failed(sasl.Failure.TOO_LONG)
+                if isinstance(line, Fault)
+                else sasl.respond(exchange[1], line)
+            )
+            self._exchange_step(*exchange, step)
+        elif isinstance(line, Fault):
+            self._say(words.LONG_LINE)
+        else:
+            self._command(line)
+        return True
+
+    def _command(self, line: bytes) -> None:
+        line = line.rstrip(b" \t")  # RFC 5321 §4.1.1
+        if _BAD_CHARACTER.search(line):
+            self._say(words.BAD_LINE)
+            return
+        word, _, argument = line.partition(b" ")
+        verb = word.decode("latin-1").upper()
+        command = _COMMANDS.get(verb)
+        if command is None or (verb.endswith("LO") and verb not in self._hellos):
+            self._say(words.UNKNOWN if verb not in _OTHER_PROTOCOLS else words.NOT_SMTP)
+            if verb in _OTHER_PROTOCOLS:
+                self._close()
+            return
+        if verb in _IDLE:
+            self._idle += 1
+            if self._idle > self._limits.idle_commands:
+                self._say(words.TOO_IDLE)
+                return
+        target = TRANSITIONS.get((self.state, verb))
+        if target is None and verb != "BDAT":
+            # LMTP asks for 503 where nobody is to get the message (RFC 2033 §4.2)
+            nobody = verb == "DATA" and self.state is State.SENDER
+            smtp = self._dialect is Dialect.SMTP
+            self._say(words.NO_RECIPIENTS if nobody and smtp else words.bad_sequence(self.state))
+            return
+        try:
+            event = command(self, verb, argument.lstrip(b" "))
+        except CommandFault as fault:
+            self._say(fault.reply)
+            return
+        if event is not None:
+            self._ask(event, target or self.state)
+
+    # -- commands: each gives an event, or answers by itself
+
+    def _hello(self, verb: str, argument: bytes) -> Event:
+        return Hello(verb, parse_hello(argument))
+
+    def _starttls(self, verb: str, argument: bytes) -> Event | None:
+        if argument:
+            raise CommandFault(words.NO_ARGUMENT)
+        if self.tls:
+            raise CommandFault(words.TLS_ALREADY)
+        if not self._offers.starttls:
+            raise CommandFault(words.NOT_OFFERED)
+        return StartTLS()
+
+    def _auth(self, verb: str, argument: bytes) -> Event | None:
+        if not self._offers.mechanisms:
+            raise CommandFault(words.NOT_OFFERED)
+        if self.authenticated:  # RFC 4954 §4
+            raise CommandFault(words.AUTH_ALREADY)
+        if self._offers.auth_needs_tls and not self.tls:
+            raise CommandFault(words.AUTH_NEEDS_TLS)
+        name, _, initial = argument.partition(b" ")
+        mechanism = name.decode("latin-1").upper()
+        start = self._offers.mechanisms.get(mechanism)
+        if start is None:
+            raise CommandFault(words.NO_MECHANISM)
+        exchange = start()
+        self._exchange_step(mechanism, exchange, sasl.begin(exchange, initial.strip() or None))
+        return None
+
+    def _exchange_step(self, mechanism: str, exchange: sasl.Exchange, step: sasl.Step) -> None:
+        if isinstance(step, sasl.Challenge):
+            self.state, self._exchange = State.EXCHANGE, (mechanism, exchange)
+            self._output.append(b"334 " + step.line + b"\r\n")
+            return
+        self.state, self._exchange = State.READY, None
+        if isinstance(step, sasl.Failed):
+            self._say(words.EXCHANGE_FAILED[step.failure])
+        else:
+            self._ask(Login(mechanism, step), State.READY)
+
+    def _mail(self, verb: str, argument: bytes) -> Event:
+        return Mail(parse_mail(argument, self._offers, self._limits, tls=self.tls))
+
+    def _rcpt(self, verb: str, argument: bytes) -> Event | None:
+        recipient = parse_rcpt(argument, self._offers, smtputf8=self._smtputf8)
+        if self._recipients >= self._limits.recipients:  # RFC 5321 §4.5.3.1.10
+            raise CommandFault(words.TOO_MANY_RECIPIENTS)
+        return Rcpt(recipient)
+
+    def _data_command(self, verb: str, argument: bytes) -> Event | None:
+        if argument:
+            raise CommandFault(words.NO_ARGUMENT)
+        if self._binary:  # RFC 3030 §3
+            raise CommandFault(words.BINARY_DATA)
+        return Data(binary=False)
+
+    def _bdat(self, verb: str, argument: bytes) -> Event | None:
+        chunk = parse_chunk(argument) if self._offers.chunking else None
+        if chunk is None:  # nobody knows where the next command begins
+            self._say(words.LOST_COUNT if self._offers.chunking else words.NO_CHUNKING)
+            self._close()
+            return None
+        before, self._reader = self.state, chunk
+        if before is State.RECIPIENTS:
+            return Data(self._binary)
+        self.state = State.BODY
+        if before is not State.CHUNKS:  # out of order: drained, then refused (RFC 3030 §2)
+            self._after_drain = before
+            if before is not State.SENDER:
+                self._refusal = words.bad_sequence(before)
+            elif self._dialect is Dialect.SMTP or not chunk.last:
+                self._refusal = words.NO_RECIPIENTS
+            # else none of no recipients gets a reply (RFC 2033 §4.3)
+        return None
+
+    def _rset(self, verb: str, argument: bytes) -> Event | None:
+        if argument:
+            raise CommandFault(words.NO_ARGUMENT)
+        return Reset()
+
+    def _noop(self, verb: str, argument: bytes) -> None:
+        self._say(words.OK)
+
+    def _help(self, verb: str, argument: bytes) -> None:
+        verbs = " ".join(v for v in _COMMANDS if not v.endswith("LO") or v in self._hellos)
+        self._say(Reply(214, ("Commands: " + verbs, "See RFC 5321"), "2.0.0"))
+
+    def _vrfy(self, verb: str, argument: bytes) -> Event | None:
+        if not argument:
+            raise CommandFault(words.NO_NAME)
+        return Verify(argument.decode("utf-8", "replace"))
+
+    def _expn(self, verb: str, argument: bytes) -> None:
+        self._say(words.NO_EXPN)
+
+    def _quit(self, verb: str, argument: bytes) -> None:
+        if argument:
+            self._say(words.NO_ARGUMENT)
+            return
+        self._say(words.BYE)
+        self._close()
+
+    # -- small things
+
+    def _ask(self, event: Event, target: State) -> None:
+        self._asked, self._target = event, target
+
+    def _say(self, reply: Reply, *, enhanced: bool = True) -> None:
+        self._output.append(format_reply(reply, enhanced=enhanced))
+        if reply.code == 421:  # RFC 5321 §3.8
+            self._close()
+        elif reply.permanent:
+            self._errors += 1
+            if self._errors > self._limits.errors:
+                self._say(words.TOO_MANY_ERRORS)
+
+    def _close(self) -> None:
+        self.closing = True
+        self.state = State.CLOSED
+        self._asked = self._exchange = None
+        self._input.clear()
+        self._reset_transaction()
+
+
+_COMMANDS: dict[str, Callable[[ServerConversation, str, bytes], Event | None]] = {
+    "EHLO": ServerConversation._hello,
+    "HELO": ServerConversation._hello,
+    "LHLO": ServerConversation._hello,
+    "STARTTLS": ServerConversation._starttls,
+    "AUTH": ServerConversation._auth,
+    "MAIL": ServerConversation._mail,
+    "RCPT": ServerConversation._rcpt,
+    "DATA": ServerConversation._data_command,
+    "BDAT": ServerConversation._bdat,
+    "RSET": ServerConversation._rset,
+    "NOOP": ServerConversation._noop,
+    "HELP": ServerConversation._help,
+    "VRFY": ServerConversation._vrfy,
+    "EXPN": ServerConversation._expn,
+    "QUIT": ServerConversation._quit,
+}
