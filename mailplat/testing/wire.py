@@ -65,7 +65,7 @@ class MemoryWire:
 
     def carry(self, protocol: Protocol) -> bytes:
         """Connect a protocol; give what it writes at once."""
-        protocol.makeConnection(self)  # type: ignore[no-untyped-call]
+        protocol.makeConnection(self)
         return self.take()
 
     # For the protocol, as Twisted spells it.
