@@ -18,6 +18,7 @@ from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.store import Folder, IStore
+from mailplat.model.mailbox import QuotaLimit
 
 __all__ = [
     "IAccountsPlugin",
@@ -38,12 +39,14 @@ class StoreSettings:
         directory: Where relative paths in an argument begin: the configuration file's folder.
         folders: What a new home begins with besides INBOX.
         keyword_limit: Keywords a mailbox may have.
+        quota: What a home may keep for which `IHome.set_limit` said nothing.
     """
 
     reactor: Any
     directory: str
     folders: tuple[Folder, ...] = ()
     keyword_limit: int = 50
+    quota: QuotaLimit = QuotaLimit()
 
 
 @dataclass(frozen=True, slots=True)
