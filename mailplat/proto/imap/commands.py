@@ -18,8 +18,8 @@ from enum import Enum
 from mailplat.model.flags import FlagAction
 from mailplat.model.mailbox import SpecialUse
 from mailplat.model.numset import NumSet
-from mailplat.proto.imap.fetch_items import FetchItem
-from mailplat.proto.imap.search_keys import Numbers, SearchKey, walk
+from mailplat.proto.imap.fetch_items import Attribute, FetchItem
+from mailplat.proto.imap.search_keys import ModSeq, Numbers, SearchKey, walk
 from mailplat.proto.imap.sets import PartialRange, SequenceSet
 
 __all__ = [
@@ -100,6 +100,11 @@ class Command(Event):
     def tells_expunge(self) -> bool:
         """Whether EXPUNGE and VANISHED may be told before its answer."""
         return True
+
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return False
 
 
 # in any state
@@ -221,6 +226,11 @@ class Select(Command):
     condstore: bool = False
     qresync: Qresync | None = None
 
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return self.condstore
+
 
 @dataclass(frozen=True, slots=True)
 class Create(Command):
@@ -341,6 +351,11 @@ class Status(Command):
 
     mailbox: str
     items: tuple[StatusItem, ...]
+
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return StatusItem.HIGHESTMODSEQ in self.items
 
 
 @dataclass(frozen=True, slots=True)
@@ -539,6 +554,11 @@ class Search(Command):
         """Only with UIDs throughout (RFC 7162 §3.2.10.2)."""
         return self.uid and not _has_sequence_numbers(self.key)
 
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return any(isinstance(part, ModSeq) for part in walk(self.key))
+
 
 class SortKey(Enum):
     """What messages are put in order by (RFC 5256 §3, RFC 5957)."""
@@ -576,6 +596,11 @@ class Sort(Command):
         """Only with UIDs throughout (RFC 5256 §3)."""
         return self.uid and not _has_sequence_numbers(self.key)
 
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return any(isinstance(part, ModSeq) for part in walk(self.key))
+
 
 @dataclass(frozen=True, slots=True)
 class Thread(Command):
@@ -593,6 +618,11 @@ class Thread(Command):
     def tells_expunge(self) -> bool:
         """Only with UIDs throughout (RFC 5256 §3)."""
         return self.uid and not _has_sequence_numbers(self.key)
+
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return any(isinstance(part, ModSeq) for part in walk(self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -621,6 +651,11 @@ class Fetch(Command):
         """Only UID FETCH (RFC 9051 §7.5.1)."""
         return self.uid
 
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return Attribute.MODSEQ in self.items
+
 
 @dataclass(frozen=True, slots=True)
 class Store(Command):
@@ -646,6 +681,11 @@ class Store(Command):
     def tells_expunge(self) -> bool:
         """Only UID STORE (RFC 9051 §7.5.1)."""
         return self.uid
+
+    @property
+    def enables_condstore(self) -> bool:
+        """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
+        return self.unchanged_since is not None
 
 
 @dataclass(frozen=True, slots=True)
