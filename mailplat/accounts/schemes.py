@@ -1,0 +1,188 @@
+"""Password hashes, each with its scheme's name in front: ``{ARGON2ID}$argon2id$v=19$…``.
+
+Names and formats are Dovecot's, so that its password files can be taken over.  Schemes that need
+the system's crypt(3) (SHA512-CRYPT and its kin) are not here: Python gives them up.
+
+Invariants:
+
+- Everything here takes time on purpose: call it in a thread.
+- Passwords are compared as UTF-8 in NFC (RFC 8265 §4.2.2), in constant time.
+- `matches` answers False for any password whatever; only a hash that cannot be read raises.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+import unicodedata
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import argon2
+import bcrypt
+
+from mailplat.model.errors import Cannot, Corrupt
+
+__all__ = ["DEFAULT_SCHEME", "SCHEMES", "Scheme", "hash_password", "matches", "scheme_of"]
+
+DEFAULT_SCHEME = "ARGON2ID"
+
+_PBKDF2_ROUNDS = 600_000
+"""OWASP's cheat sheet of 2023, for passwords that must be hashed with what FIPS 140 allows."""
+
+_STORED = re.compile(r"\{([A-Za-z0-9-]+)\}(.*)", re.DOTALL)
+
+_argon2 = argon2.PasswordHasher()  # RFC 9106 §4, the second recommended option: 64 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How a kind of hash is made and checked.
+
+    Attributes:
+        make: Hashes a password.
+        check: Whether a hash is this password's; ValueError if the hash cannot be read.
+    """
+
+    make: Callable[[bytes], str]
+    check: Callable[[str, bytes], bool]
+
+
+def hash_password(password: str, scheme: str = DEFAULT_SCHEME) -> str:
+    """Hash a password, with the scheme's name in front.
+
+    Raises:
+        Cannot: The scheme cannot hash this password, or there is no such scheme.
+    """
+    if scheme not in SCHEMES:
+        raise Cannot(f"there is no password scheme {scheme}; known are {', '.join(SCHEMES)}")
+    if not password:
+        raise Cannot("an empty password", public="The password is empty")
+    try:
+        return f"{{{scheme}}}{SCHEMES[scheme].make(_prepared(password))}"
+    except ValueError as error:
+        raise Cannot(f"{scheme} cannot hash this password: {error}") from None
+
+
+def scheme_of(stored: str) -> str:
+    """Give the scheme of a stored hash.
+
+    Raises:
+        Corrupt: It names none, or one that is not known here; the reason says which are.
+    """
+    found = _STORED.fullmatch(stored)
+    if found is None:
+        raise Corrupt(
+            "the password hash does not begin with its scheme, as in {ARGON2ID}$argon2id$"
+        )
+    scheme = found[1].upper()
+    if scheme not in SCHEMES:
+        known = ", ".join(SCHEMES)
+        raise Corrupt(f"the password scheme {{{scheme}}} is not known here; known are {known}")
+    return scheme
+
+
+def matches(stored: str, password: str) -> bool:
+    """Tell whether a password is the one of a stored hash.
+
+    Raises:
+        Corrupt: The stored hash cannot be read.
+    """
+    scheme = scheme_of(stored)
+    try:
+        return bool(password) and SCHEMES[scheme].check(
+            stored.partition("}")[2], _prepared(password)
+        )
+    except ValueError:
+        raise Corrupt(f"a password hash of the scheme {scheme} cannot be read") from None
+
+
+def _prepared(password: str) -> bytes:
+    return unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
+
+
+def _make_argon2(password: bytes) -> str:
+    return _argon2.hash(password)
+
+
+def _check_argon2(stored: str, password: bytes) -> bool:
+    try:
+        return _argon2.verify(stored, password)
+    except argon2.exceptions.VerifyMismatchError:
+        return False
+    except argon2.exceptions.Argon2Error as error:
+        raise ValueError(str(error)) from None
+
+
+def _make_bcrypt(password: bytes) -> str:
+    if b"\0" in password:
+        raise ValueError("it holds a NUL")
+    return bcrypt.hashpw(password, bcrypt.gensalt()).decode("ascii")  # over 72 bytes: ValueError
+
+
+def _check_bcrypt(stored: str, password: bytes) -> bool:
+    if len(password) > 72 or b"\0" in password:
+        return False  # no such password was ever hashed
+    return bcrypt.checkpw(password, stored.encode())
+
+
+def _make_pbkdf2(password: bytes) -> str:
+    salt = secrets.token_hex(8)
+    digest = hashlib.pbkdf2_hmac("sha1", password, salt.encode(), _PBKDF2_ROUNDS)
+    return f"$1${salt}${_PBKDF2_ROUNDS}${digest.hex()}"
+
+
+def _check_pbkdf2(stored: str, password: bytes) -> bool:
+    _, version, salt, rounds, digest = stored.split("$")
+    if version != "1":
+        raise ValueError(version)
+    made = hashlib.pbkdf2_hmac("sha1", password, salt.encode(), int(rounds))
+    return hmac.compare_digest(made, bytes.fromhex(digest))
+
+
+def _salted(name: str) -> Scheme:
+    size = hashlib.new(name).digest_size
+
+    def make(password: bytes) -> str:
+        salt = secrets.token_bytes(16)
+        return b64encode(hashlib.new(name, password + salt).digest() + salt).decode("ascii")
+
+    def check(stored: str, password: bytes) -> bool:
+        try:
+            both = b64decode(stored, validate=True)
+        except binascii.Error as error:
+            raise ValueError(str(error)) from None
+        if len(both) < size:
+            raise ValueError("too short")
+        made = hashlib.new(name, password + both[size:]).digest()
+        return hmac.compare_digest(made, both[:size])
+
+    return Scheme(make, check)
+
+
+def _make_plain(password: bytes) -> str:
+    return password.decode("utf-8", "surrogatepass")
+
+
+def _check_plain(stored: str, password: bytes) -> bool:
+    return hmac.compare_digest(_prepared(stored), password)
+
+
+SCHEMES: dict[str, Scheme] = {
+    "ARGON2ID": Scheme(_make_argon2, _check_argon2),
+    "ARGON2I": Scheme(
+        lambda password: argon2.PasswordHasher(type=argon2.Type.I).hash(password), _check_argon2
+    ),
+    "BLF-CRYPT": Scheme(_make_bcrypt, _check_bcrypt),
+    "PBKDF2": Scheme(_make_pbkdf2, _check_pbkdf2),
+    "SSHA512": _salted("sha512"),
+    "SSHA256": _salted("sha256"),
+    "SSHA": _salted("sha1"),
+    "PLAIN": Scheme(_make_plain, _check_plain),
+    "CLEARTEXT": Scheme(_make_plain, _check_plain),
+}
+"""What each {SCHEME} means (Dovecot, *Password schemes*)."""
