@@ -12,6 +12,7 @@ statement with many rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 __all__ = ["Connection", "Database", "Dialect", "Row"]
@@ -57,6 +58,9 @@ class Connection(Protocol):
 
     def rollback(self) -> None:
         """Undo the transaction; never raises."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all that is read inside see one commit."""
 
     def others_wrote(self) -> bool:
         """Whether another connection may have written since this was asked last."""

@@ -53,7 +53,7 @@ class HomeRow:
 
 @dataclass(slots=True)
 class MailboxRow:
-    """One mailbox with its counters, all exact.
+    r"""One mailbox with its counters, all exact.
 
     Attributes:
         id: Never given twice.
@@ -66,8 +66,8 @@ class MailboxRow:
         recent_uid: Messages from this UID on were not claimed as recent.
         messages: How many there are.
         recent: How many have a UID of at least ``recent_uid``.
-        unseen: How many are without ``\\Seen``.
-        deleted: How many have ``\\Deleted``.
+        unseen: How many are without ``\Seen``.
+        deleted: How many have ``\Deleted``.
         size: Sum of their sizes, bytes.
         log_start: What vanished up to this MODSEQ is not in the log any more.
         log_rows: Rows of this mailbox in the log of what vanished.

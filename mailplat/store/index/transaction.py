@@ -40,20 +40,17 @@ class MailboxChanged:
         mailbox: The mailbox afterwards.
         previous: The mailbox's MODSEQ before; who stands elsewhere missed something.
         added: Messages that came, ascending.
-        changed: UIDs whose flags changed, ascending.
-        masks: Their flags now, one for one.
-        removed: UIDs that are gone.
-        gone: What `Bodies.expunged` said of each of those, ascending by UID.
+        changed: UIDs whose flags changed, with their flags now.
+        removed: UIDs that are gone; of some, where their bytes are until they are dropped.
     """
 
     home: HomeRow
     mailbox: MailboxRow
     previous: int
-    added: Sequence[MessageRow] = ()
-    changed: Sequence[int] = ()
-    masks: Sequence[int] = ()
+    added: list[MessageRow] = field(default_factory=list)
+    changed: dict[int, int] = field(default_factory=dict)
     removed: NumSet = field(default_factory=NumSet)
-    gone: Sequence[str] = ()
+    gone: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,9 +72,10 @@ class HomeChanged:
 
 @dataclass(slots=True)
 class MailboxGone:
-    """A mailbox was deleted; its messages' bytes are kept until `Bodies.drop`."""
+    """A mailbox was deleted; of some messages, where their bytes are until they are dropped."""
 
     mailbox: MailboxRow
+    gone: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -132,7 +130,8 @@ class Transaction:
     def __init__(self, connection: Connection, cache: RowCache, now: int) -> None:
         self.now = now
         self.writes = 0
-        self.events: list[Event] = []
+        self._events: list[Event] = []
+        self._changes: dict[int, MailboxChanged] = {}
         self._connection = connection
         self._cache = cache
         self._modseqs: dict[int, int] = {}
@@ -203,7 +202,7 @@ class Transaction:
         home = self._cache.accounts.get(account)
         if home is None:
             row = self._connection.one(statements.HOME_OF_ACCOUNT, (account,))
-            home = row and self._keep_home(HomeRow(*row))
+            home = self._keep_home(HomeRow(*row)) if row else None
         return home
 
     def home(self, home_id: int) -> HomeRow | None:
@@ -211,7 +210,7 @@ class Transaction:
         home = self._cache.homes.get(home_id)
         if home is None:
             row = self._connection.one(statements.HOME, (home_id,))
-            home = row and self._keep_home(HomeRow(*row))
+            home = self._keep_home(HomeRow(*row)) if row else None
         return home
 
     def find_mailbox(self, home: HomeRow, name: str) -> MailboxRow | None:
@@ -219,7 +218,7 @@ class Transaction:
         mailbox = self._cache.names.get((home.id, name))
         if mailbox is None:
             row = self._connection.one(statements.MAILBOX_OF_NAME, (home.id, name))
-            mailbox = row and self._keep_mailbox(statements.mailbox_row(row))
+            mailbox = self._keep_mailbox(statements.mailbox_row(row)) if row else None
         return mailbox
 
     def mailbox(self, mailbox_id: int) -> MailboxRow | None:
@@ -227,7 +226,7 @@ class Transaction:
         mailbox = self._cache.mailboxes.get(mailbox_id)
         if mailbox is None:
             row = self._connection.one(statements.MAILBOX, (mailbox_id,))
-            mailbox = row and self._keep_mailbox(statements.mailbox_row(row))
+            mailbox = self._keep_mailbox(statements.mailbox_row(row)) if row else None
         return mailbox
 
     def all_mailboxes(self, home: HomeRow) -> list[MailboxRow]:
@@ -246,6 +245,44 @@ class Transaction:
         self._cache.mailboxes[mailbox.id] = mailbox
         self._cache.names[mailbox.home, mailbox.name] = mailbox
         return mailbox
+
+    def insert_home(self, home: HomeRow) -> None:
+        """Insert a home; it is found from now on."""
+        self.insert(
+            statements.HOMES,
+            home.id,
+            home.account,
+            home.modseq,
+            home.storage,
+            home.messages,
+            home.storage_limit,
+            home.messages_limit,
+        )
+        self._keep_home(home)
+
+    def insert_mailbox(self, mailbox: MailboxRow) -> None:
+        """Insert a mailbox; it is found from now on."""
+        self.insert(
+            statements.MAILBOXES,
+            mailbox.id,
+            mailbox.home,
+            mailbox.name,
+            mailbox.mailbox_id,
+            mailbox.uid_validity,
+            mailbox.uid_next,
+            mailbox.modseq,
+            mailbox.recent_uid,
+            mailbox.messages,
+            mailbox.recent,
+            mailbox.unseen,
+            mailbox.deleted,
+            mailbox.size,
+            mailbox.log_start,
+            mailbox.log_rows,
+            " ".join(mailbox.keywords),
+            " ".join(mailbox.special_use),
+        )
+        self._keep_mailbox(mailbox)
 
     def touch_home(self, home: HomeRow) -> None:
         """The row was changed: write it."""
@@ -307,16 +344,40 @@ class Transaction:
         self.writes += 1
         self._on_abort.append(step)
 
+    def change(self, home: HomeRow, mailbox: MailboxRow) -> MailboxChanged:
+        """Note a change to a mailbox: it gets this operation's MODSEQ, and both are written."""
+        change = self.note(home, mailbox)
+        if mailbox.modseq == change.previous:
+            mailbox.modseq = self.modseq(home)
+        self.touch_home(home)
+        self.touch_mailbox(mailbox)
+        return change
+
+    def note(self, home: HomeRow, mailbox: MailboxRow) -> MailboxChanged:
+        """Tell of a mailbox's row; a change of it that takes no MODSEQ needs no more."""
+        change = self._changes.get(mailbox.id)
+        if change is None:
+            change = self._changes[mailbox.id] = MailboxChanged(home, mailbox, mailbox.modseq)
+            self._events.append(change)
+        return change
+
     def publish(self, event: Event) -> None:
         """Tell this after the commit."""
-        self.events.append(event)
+        self._events.append(event)
 
     # for the writer
 
     def next_operation(self) -> None:
         """Another operation follows: it gets its own events and its own MODSEQ."""
-        self.events = []
+        self._events = []
+        self._changes = {}
         self._modseqs = {}
+
+    def take_events(self) -> list[Event]:
+        """The operation is through: give what it did, with copies of rows as they are now."""
+        for change in self._changes.values():
+            change.home, change.mailbox = change.home.copy(), change.mailbox.copy()
+        return self._events
 
     def finish(self) -> None:
         """Write everything held back, and run what is to come before the commit."""

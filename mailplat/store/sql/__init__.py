@@ -1,1 +1,1 @@
-"""The SQL store: messages, bodies and the change log in one database."""
+"""The store in a database: everything in one place, bodies too."""

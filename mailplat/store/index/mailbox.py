@@ -1,0 +1,349 @@
+"""`IMailbox` on the index: an open mailbox.
+
+What is in memory is answered without leaving the reactor's thread, in slices of arrays; summaries
+come from the cache of blocks or, all that is missing at once, from a reader's thread; changes are
+operations for the writer.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from itertools import compress
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from mailplat.interfaces.store import BodyRange, Column, IMailbox, IWatch, MailboxState, Rows
+from mailplat.model.changes import Changes, FlagsStored
+from mailplat.model.errors import Corrupt, NoSuchMailbox
+from mailplat.model.flags import FlagAction
+from mailplat.model.mailbox import Copied
+from mailplat.model.numset import NumSet
+from mailplat.store.index import messages
+from mailplat.store.index.blocks import BLOCK_BITS, Block
+from mailplat.store.index.bodies import Wanted
+from mailplat.store.index.columns import MEMORY_COLUMNS, joined
+from mailplat.store.index.database import Connection
+from mailplat.store.index.names import known_name
+from mailplat.store.index.shelf import HeldHome, HeldMailbox
+
+if TYPE_CHECKING:
+    from mailplat.store.index.store import IndexedStore
+
+__all__ = ["IndexedMailbox"]
+
+_SPARSE = 16
+"""So few messages of a block are read alone, without the rest of the block."""
+
+_Read = tuple[NumSet, tuple[Column, ...]]
+_Answer = tuple[list[int], dict[Column, list[Any]]]
+
+
+@implementer(IMailbox)
+class IndexedMailbox:
+    """One session's handle of a mailbox.
+
+    Args:
+        store: Whose.
+        home: The home it is in.
+        held: Its columns.
+        name: The name it was opened by.
+    """
+
+    def __init__(self, store: IndexedStore, home: HeldHome, held: HeldMailbox, name: str) -> None:
+        self.name = name
+        self.mailbox_id = home.by_name[name].mailbox_id
+        self.uid_validity = held.columns.uid_validity
+        self._store = store
+        self._home = home
+        self._held = held
+        self._columns = held.columns
+        self._subject = f"{home.row.account}/{name}"
+        self._closed = False
+        self._position = held.columns.modseq
+        held.take_position(self._position)
+
+    @property
+    def keywords(self) -> Sequence[str]:
+        """See `IMailbox.keywords`."""
+        return self._columns.keywords
+
+    def _look(self) -> Awaitable[None] | None:
+        """See what there is to do before memory can be trusted; most often nothing."""
+        row = self._home.by_id.get(self._columns.id)
+        looked = self._store.bodies.look(self._home.row, row) if row is not None else None
+        if looked is None and not self._columns.stale:
+            return None
+        return self._refresh(looked)
+
+    async def _refresh(self, looked: Awaitable[None] | None) -> None:
+        if looked is not None:
+            await looked
+        await self._store.shelf.refresh(self._held)
+
+    async def _ready(self) -> None:
+        waiting = self._look()
+        if waiting is not None:
+            await waiting
+        if self._columns.gone:
+            raise NoSuchMailbox(f"{self._subject}: the mailbox was deleted")
+
+    # reading
+
+    async def state(self, claim_recent: bool) -> MailboxState:
+        """See `IMailbox.state`."""
+        await self._ready()
+        columns = self._columns
+        recent_uid = columns.recent_uid
+        if claim_recent and recent_uid < columns.uid_next:
+            operation = partial(messages.claim_recent, mailbox_id=columns.id)
+            recent_uid = await self._store.writer.submit(operation, self._subject)
+        return MailboxState(columns.uids[:], columns.uid_next, columns.modseq, recent_uid)
+
+    async def rows(self, uids: Sequence[int] | NumSet, columns: Collection[Column]) -> Rows:
+        """See `IMailbox.rows`."""
+        await self._ready()
+        mine = self._columns
+        slices = mine.slices(uids)
+        found: array[int] = joined(mine.uids, slices)
+        values: dict[Column, Sequence[Any]] = {}
+        others = []
+        for column in columns:
+            if column in MEMORY_COLUMNS:
+                values[column] = mine.read(column, slices)
+            else:
+                others.append(column)
+        if others:
+            lost = await self._read_summaries(found, others, values)
+            if lost:
+                # expunged while their summaries were being read
+                kept = [uid not in lost for uid in found]
+                found = array("I", compress(found, kept))
+                for column in columns:
+                    if column in MEMORY_COLUMNS:
+                        values[column] = list(compress(values[column], kept))
+                await self._read_summaries(found, others, values)
+        return Rows(found, values)
+
+    async def _read_summaries(
+        self, uids: array[int], columns: Sequence[Column], values: dict[Column, Sequence[Any]]
+    ) -> set[int]:
+        """Read columns of messages that are there; tell those that are gone meanwhile."""
+        parts = _parts(uids)
+        blocks: dict[tuple[Column, int], Block] = {}
+        reads: dict[tuple[int, int], list[Column]] = {}
+        sparse: dict[tuple[Column, ...], list[int]] = {}
+        cache, mailbox_id = self._store.blocks, self._columns.id
+        for number, part in parts:
+            alone = []
+            for column in columns:
+                block = cache.find(mailbox_id, column, number)
+                if block is None and len(part) <= _SPARSE:
+                    alone.append(column)
+                    continue
+                block = blocks[column, number] = block or Block()
+                if block.last < part[-1]:
+                    reads.setdefault((number, block.last), []).append(column)
+            if alone:
+                sparse.setdefault(tuple(alone), []).append(number)
+        if reads or sparse:
+            await self._fill(parts, blocks, reads, sparse)
+        lost: set[int] = set()
+        for column in columns:
+            picked: list[Any] = []
+            for number, part in parts:
+                lost.update(blocks[column, number].pick(part, picked))
+            values[column] = picked
+        if lost:
+            await self._store.settled()
+            still = [uid for uid in lost if self._columns.find(uid) is not None]
+            if still and not self._columns.gone:
+                raise Corrupt(f"{self._subject}: the summary of UID {min(still)} is missing")
+        return lost
+
+    async def _fill(
+        self,
+        parts: Sequence[tuple[int, array[int]]],
+        blocks: dict[tuple[Column, int], Block],
+        reads: dict[tuple[int, int], list[Column]],
+        sparse: dict[tuple[Column, ...], list[int]],
+    ) -> None:
+        """Read what is missing, all in one job of a reader."""
+        jobs: list[_Read] = []
+        for (number, last), columns in reads.items():
+            first = max(last + 1, number << BLOCK_BITS)
+            uids = NumSet.span(first, (number + 1 << BLOCK_BITS) - 1)
+            jobs.append((uids, tuple(columns)))
+        by_number = dict(parts)
+        for alone, numbers in sparse.items():
+            uids = NumSet.of(uid for number in numbers for uid in by_number[number])
+            jobs.append((uids, alone))
+        job = partial(self._read_all, jobs=jobs)
+        answers = await self._store.readers.read(job, self._subject)
+        for ((number, _), columns), (found, values) in zip(reads.items(), answers, strict=False):
+            for column in columns:
+                block = blocks[column, number]
+                block.extend(found, values[column])
+                self._store.blocks.keep(self._columns.id, column, number, block)
+        rest = answers[len(reads) :]
+        for (alone, numbers), (found, values) in zip(sparse.items(), rest, strict=True):
+            for column in alone:
+                few = Block()
+                few.extend(found, values[column])
+                for number in numbers:
+                    blocks[column, number] = few
+
+    def _read_all(self, connection: Connection, jobs: Sequence[_Read]) -> list[_Answer]:
+        read = self._store.summaries.read
+        return [read(connection, self._columns.id, uids, columns) for uids, columns in jobs]
+
+    async def bodies(self, ranges: Sequence[BodyRange]) -> Sequence[bytes | None]:
+        """See `IMailbox.bodies`."""
+        answers: list[bytes | None] = [None] * len(ranges)
+        asked = await self._read_bodies(ranges, range(len(ranges)), answers)
+        if any(answers[at] is None for at in asked):
+            # gone a moment ago, and memory did not know yet?  Then their bytes are elsewhere.
+            await self._store.settled()
+            again = [at for at in asked if answers[at] is None]
+            asked = await self._read_bodies(ranges, again, answers)
+            for at in asked:
+                uid = ranges[at].uid
+                if answers[at] is None and self._columns.find(uid) is not None:
+                    raise Corrupt(f"{self._subject}: the bytes of UID {uid} are missing")
+        return answers
+
+    async def _read_bodies(
+        self, ranges: Sequence[BodyRange], which: Sequence[int], answers: list[bytes | None]
+    ) -> list[int]:
+        """Read some of the ranges; tell which of them should have bytes."""
+        columns = self._columns
+        wanted: list[Wanted] = []
+        asked: list[int] = []
+        for at in which:
+            uid, place = ranges[at].uid, ""
+            row = columns.find(uid)
+            if row is not None:
+                content, size = columns.contents[row], columns.sizes[row]
+                place = columns.gone_places.get(uid, "") if columns.gone else ""
+            elif (ghost := columns.ghosts.get(uid)) is not None:
+                content, size, place = ghost.content, ghost.size, ghost.place
+            else:
+                continue
+            start = max(0, min(ranges[at].start, size))
+            stop = max(start, min(ranges[at].stop, size))
+            if start == stop:
+                answers[at] = b""
+                continue
+            wanted.append(Wanted(columns.id, uid, content, size, place, start, stop))
+            asked.append(at)
+        if wanted:
+            job = partial(self._store.bodies.read, wanted=wanted)
+            for at, data in zip(
+                asked, await self._store.readers.read(job, self._subject), strict=True
+            ):
+                answers[at] = data
+        return asked
+
+    async def changes_since(self, modseq: int) -> Changes:
+        """See `IMailbox.changes_since`."""
+        await self._ready()
+        answer = self._columns.changes_since(modseq)
+        if answer is not None:
+            return answer
+        job = partial(
+            self._store.mailbox_reader.changes_since, mailbox_id=self._columns.id, modseq=modseq
+        )
+        read = await self._store.readers.read(job, self._subject)
+        if read is None:
+            raise NoSuchMailbox(f"{self._subject}: the mailbox was deleted")
+        if read.modseq > self._columns.modseq:
+            await self._store.settled()  # memory must not lag behind what is told
+            await self._store.shelf.refresh(self._held)
+        return read
+
+    # writing
+
+    async def store_flags(
+        self,
+        uids: NumSet,
+        action: FlagAction,
+        flags: Collection[str],
+        unchanged_since: int | None,
+    ) -> FlagsStored:
+        """See `IMailbox.store_flags`."""
+        await self._ready()
+        operation = partial(
+            messages.store_flags,
+            rules=self._store.rules,
+            mailbox_id=self._columns.id,
+            uids=uids,
+            action=action,
+            flags=flags,
+            unchanged_since=unchanged_since,
+        )
+        return await self._store.writer.submit(operation, self._subject)
+
+    async def expunge(self, uids: NumSet) -> NumSet:
+        """See `IMailbox.expunge`."""
+        await self._ready()
+        operation = partial(
+            messages.expunge, rules=self._store.rules, mailbox_id=self._columns.id, uids=uids
+        )
+        return await self._store.writer.submit(operation, self._subject)
+
+    async def copy(self, uids: NumSet, target: str) -> Copied:
+        """See `IMailbox.copy`."""
+        return await self._copy(uids, target, moving=False)
+
+    async def move(self, uids: NumSet, target: str) -> Copied:
+        """See `IMailbox.move`."""
+        return await self._copy(uids, target, moving=True)
+
+    async def _copy(self, uids: NumSet, target: str, *, moving: bool) -> Copied:
+        await self._ready()
+        operation = partial(
+            messages.copy,
+            rules=self._store.rules,
+            mailbox_id=self._columns.id,
+            uids=uids,
+            name=known_name(target),
+            moving=moving,
+        )
+        return await self._store.writer.submit(operation, self._subject)
+
+    # the handle
+
+    def acknowledge(self, modseq: int) -> None:
+        """See `IMailbox.acknowledge`."""
+        modseq = min(modseq, self._columns.modseq)
+        if modseq > self._position and not self._closed:
+            self._held.leave_position(self._position)
+            self._held.take_position(modseq)
+            self._position = modseq
+            self._store.shelf.settle(self._held)
+
+    def watch(self, tell: Callable[[], None]) -> IWatch:
+        """See `IMailbox.watch`."""
+        return self._held.watchers.add(tell)
+
+    def close(self) -> None:
+        """See `IMailbox.close`."""
+        if not self._closed:
+            self._closed = True
+            self._held.leave_position(self._position)
+            self._store.shelf.close_mailbox(self._held)
+
+
+def _parts(uids: array[int]) -> list[tuple[int, array[int]]]:
+    """Cut ascending UIDs at the borders of blocks: each block's number with its UIDs."""
+    parts = []
+    start = 0
+    while start < len(uids):
+        number = uids[start] >> BLOCK_BITS
+        stop = bisect_right(uids, (number + 1 << BLOCK_BITS) - 1, start)
+        parts.append((number, uids[start:stop]))
+        start = stop
+    return parts

@@ -1,0 +1,246 @@
+"""`IStore` on the index: the database, its threads, and what is in memory, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mailplat.interfaces.plugins import StoreSettings
+from mailplat.interfaces.store import IHome, IStore, NewMessage, Target
+from mailplat.model.account import is_account_name
+from mailplat.model.errors import NoSuchAccount
+from mailplat.model.mailbox import Appended, normal_name
+from mailplat.store.index import folders
+from mailplat.store.index.blocks import Blocks
+from mailplat.store.index.bodies import Bodies
+from mailplat.store.index.columns import Loaded
+from mailplat.store.index.database import Connection, Database
+from mailplat.store.index.deliveries import deliver
+from mailplat.store.index.home import IndexedHome
+from mailplat.store.index.loading import MailboxReader
+from mailplat.store.index.messages import Rules, collect
+from mailplat.store.index.readers import Readers
+from mailplat.store.index.shelf import HeldHome, Shelf
+from mailplat.store.index.summaries import SummaryReader
+from mailplat.store.index.transaction import Transaction
+from mailplat.store.index.writer import Writer
+
+__all__ = ["IndexLimits", "IndexedStore"]
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexLimits:
+    """What a store may take.
+
+    Attributes:
+        reader_threads: Threads that read, each with its connection.
+        batch_calls: Operations that share a commit at most.
+        batch_bytes: Bytes of messages that share a commit, roughly.
+        block_bytes: Memory for summaries that were read.
+        closed_bytes: Memory for the columns of mailboxes that nobody has open.
+        homes: Homes kept in memory that nobody holds.
+        collect_messages: Expunged messages whose bytes are dropped in one transaction.
+    """
+
+    reader_threads: int = 2
+    batch_calls: int = 512
+    batch_bytes: int = 16 << 20
+    block_bytes: int = 128 << 20
+    closed_bytes: int = 32 << 20
+    homes: int = 4096
+    collect_messages: int = 256
+
+
+@implementer(IStore)
+class IndexedStore:
+    """Everybody's mail.
+
+    Args:
+        database: Where the index is.
+        bodies: Where the bytes are.
+        settings: What every store is told.
+        limits: What it may take.
+
+    Attributes:
+        writer: Runs operations; for `Bodies` that find changes of their own.
+        readers: Run jobs that read.
+        rules: What operations are told.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        bodies: Bodies,
+        settings: StoreSettings,
+        limits: IndexLimits | None = None,
+    ) -> None:
+        limits = limits or IndexLimits()
+        self.bodies = bodies
+        self.settings = settings
+        self.rules = Rules(bodies, settings.keyword_limit)
+        self.mailbox_reader = MailboxReader(database.dialect)
+        self.summaries = SummaryReader(database.dialect, bodies)
+        self.blocks = Blocks(limits.block_bytes)
+        self.shelf = Shelf(
+            self._load,
+            self._collect,
+            homes_limit=limits.homes,
+            closed_bytes=limits.closed_bytes,
+        )
+        self.writer = Writer(
+            database,
+            settings.reactor,
+            self.shelf.publish,
+            batch_calls=limits.batch_calls,
+            batch_bytes=limits.batch_bytes,
+        )
+        self.readers = Readers(database, settings.reactor, limits.reader_threads)
+        self._database = database
+        self._collect_messages = limits.collect_messages
+        self._collecting: dict[int, int] = {}
+        self._is_open = False
+
+    # opening and closing
+
+    async def open(self) -> None:
+        """See `IStore.open`."""
+        await deferToThread(self._start)
+        self._is_open = True
+        await self.bodies.open(self)
+        for mailbox_id, modseq in await self.readers.read(_left_behind, self._database.name):
+            while await self._collect_some(mailbox_id, modseq):
+                pass
+
+    def _start(self) -> None:
+        self._database.create()
+        self.writer.start()
+        self.readers.start()
+
+    async def close(self) -> None:
+        """See `IStore.close`."""
+        if self._is_open:
+            self._is_open = False
+            await self.bodies.close()
+            await self.writer.stop()
+            await self.readers.stop()
+
+    def settled(self) -> Deferred[None]:
+        """Wait until memory has every change that was committed before this call."""
+        return self.writer.submit(_nothing, self._database.name)
+
+    # homes
+
+    async def open_home(self, account: str) -> IHome:
+        """See `IStore.open_home`."""
+        return IndexedHome(self, await self._find_home(account))
+
+    async def _find_home(self, account: str) -> HeldHome:
+        held = self.shelf.find_home(account)
+        while held is None:
+            _check(account)
+            operation = partial(
+                folders.open_home,
+                rules=self.rules,
+                account=account,
+                folders=self.settings.folders,
+                tell=True,
+            )
+            await self.writer.submit(operation, account)
+            held = self.shelf.find_home(account)
+        return held
+
+    async def accounts(self) -> Sequence[str]:
+        """See `IStore.accounts`."""
+        return await self.readers.read(_accounts, self._database.name)
+
+    async def delete_home(self, account: str) -> None:
+        """See `IStore.delete_home`."""
+        operation = partial(folders.delete_home, rules=self.rules, account=account)
+        await self.writer.submit(operation, account)
+
+    async def deliver(self, message: NewMessage, targets: Sequence[Target]) -> Sequence[Appended]:
+        """See `IStore.deliver`."""
+        for target in targets:
+            _check(target.account)
+        targets = [_normal(target) for target in targets]
+        accounts = [target.account for target in targets]
+        prepared = await self.bodies.prepare([message], accounts)
+        try:
+            operation = partial(
+                deliver,
+                rules=self.rules,
+                folders=self.settings.folders,
+                message=message,
+                prepared=prepared[0],
+                targets=targets,
+            )
+            return await self.writer.submit(operation, " ".join(accounts), message.body.size)
+        finally:
+            self.bodies.done(prepared)
+
+    # for the shelf
+
+    def _load(self, mailbox_id: int) -> Deferred[Loaded | None]:
+        job = partial(self.mailbox_reader.load, mailbox_id=mailbox_id)
+        return self.readers.read(job, self._database.name)
+
+    def _collect(self, mailbox_id: int, modseq: int) -> None:
+        """Drop bytes off the way of those who wait; what is left undone, `open` does."""
+        running = mailbox_id in self._collecting
+        self._collecting[mailbox_id] = max(modseq, self._collecting.get(mailbox_id, 0))
+        if not running:
+            Deferred.fromCoroutine(self._collect_all(mailbox_id))
+
+    async def _collect_all(self, mailbox_id: int) -> None:
+        done = 0
+        try:
+            while self._is_open and done < self._collecting[mailbox_id]:
+                done = self._collecting[mailbox_id]
+                while self._is_open and await self._collect_some(mailbox_id, done):
+                    pass
+        except Exception as error:
+            _log.warn("expunged messages are dropped later: {error}", error=error)
+        finally:
+            del self._collecting[mailbox_id]
+
+    def _collect_some(self, mailbox_id: int, modseq: int) -> Deferred[bool]:
+        operation = partial(
+            collect,
+            rules=self.rules,
+            mailbox_id=mailbox_id,
+            modseq=modseq,
+            limit=self._collect_messages,
+        )
+        return self.writer.submit(operation, self._database.name)
+
+
+def _check(account: str) -> None:
+    if not is_account_name(account):
+        raise NoSuchAccount(f"{account!r} cannot be the name of an account")
+
+
+def _normal(target: Target) -> Target:
+    name = normal_name(target.mailbox)
+    return target if name == target.mailbox else Target(target.account, name, target.flags)
+
+
+def _nothing(tx: Transaction) -> None:
+    """Take one's turn."""
+
+
+def _accounts(connection: Connection) -> list[str]:
+    return [row[0] for row in connection.all("SELECT account FROM homes ORDER BY account")]
+
+
+def _left_behind(connection: Connection) -> list[tuple[int, int]]:
+    """Expunged messages that nobody shows any more: for each mailbox, up to which MODSEQ."""
+    sql = "SELECT mailbox, max(modseq) FROM dropping GROUP BY mailbox"
+    return [(row[0], row[1]) for row in connection.all(sql)]

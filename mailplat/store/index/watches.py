@@ -1,0 +1,59 @@
+"""Who is told that there is something new.
+
+Invariants: a watcher is called in the reactor's thread, after the change can be read, while no lock
+is held.  What a watcher raises is logged, and harms neither the store nor the other watchers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mailplat.interfaces.store import IWatch
+
+__all__ = ["Watchers"]
+
+P = ParamSpec("P")
+
+_log = Logger()
+
+
+class Watchers(Generic[P]):
+    """Those who watch one thing, in the order they came."""
+
+    def __init__(self) -> None:
+        self._tells: dict[Watch, Callable[P, None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._tells)
+
+    def add(self, tell: Callable[P, None]) -> Watch:
+        """Tell this one too, until it stops."""
+        watch = Watch(self._tells)
+        self._tells[watch] = tell
+        return watch
+
+    def tell(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call everybody who has not stopped when it is their turn."""
+        for watch in tuple(self._tells):
+            tell = self._tells.get(watch)
+            if tell is not None:
+                try:
+                    tell(*args, **kwargs)
+                except Exception:
+                    _log.failure("a watcher of the store raised")
+
+
+@implementer(IWatch)
+class Watch:
+    """One who watches."""
+
+    def __init__(self, tells: dict[Watch, Callable[P, None]]) -> None:
+        self._tells: dict[Watch, Callable[..., None]] = tells
+
+    def stop(self) -> None:
+        """Tell no more."""
+        self._tells.pop(self, None)

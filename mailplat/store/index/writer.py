@@ -1,0 +1,236 @@
+"""The one thread that writes, and the commits that its callers share.
+
+An operation is a function of a `Transaction`.  The thread takes all that wait, runs one after the
+other, and commits once: that is what makes many small durable writes cheap (group commit).  Then
+everything goes back to the reactor in one step and in this order: what changed is applied to what
+is held in memory, in the order of the commits; the awaitables fire; watchers are told.
+
+Invariants: nobody hears of a change before it is durable.  An operation that fails has changed
+nothing: one that raises before it wrote just leaves the batch; if one raises later, or the commit
+fails, all is rolled back and each operation is run once more in a transaction of its own.  After
+any failure the thread goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mailplat.model.errors import Corrupt, MailError, StorageFull, Unavailable
+from mailplat.store.index.database import Connection, Database
+from mailplat.store.index.transaction import Event, OthersWrote, RowCache, Transaction
+
+__all__ = ["Operation", "Writer"]
+
+T = TypeVar("T")
+Operation = Callable[[Transaction], T]
+
+_log = Logger()
+
+
+@dataclass(slots=True, eq=False)
+class _Call(Generic[T]):
+    """An operation on its way there and back."""
+
+    operation: Operation[T]
+    subject: str
+    weight: int
+    deferred: Deferred[T]
+    result: T | None = None
+    failure: Failure | None = None
+    events: Sequence[Event] = field(default_factory=list)
+
+
+class Writer:
+    """Runs operations durably, one batch after the other.
+
+    Args:
+        database: Where to.
+        reactor: Its clock gives SAVEDATEs; its thread gets the results.
+        publish: Told in the reactor's thread what a batch changed; gives what is to be done
+            after the awaitables fired.
+        batch_calls: Operations that share a commit at most.
+        batch_bytes: Bytes of messages that share a commit, roughly.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        reactor: Any,
+        publish: Callable[[Sequence[Event]], Callable[[], None]],
+        *,
+        batch_calls: int = 512,
+        batch_bytes: int = 16 << 20,
+    ) -> None:
+        self._database = database
+        self._reactor = reactor
+        self._publish = publish
+        self._batch_calls = batch_calls
+        self._batch_bytes = batch_bytes
+        self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
+        self._cache = RowCache()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Connect, and take operations from now on.  Blocks."""
+        connection = self._database.connect(writes=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(connection,), name="mailplat writer", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> Deferred[None]:
+        """Finish all operations that wait, then disconnect."""
+        thread, self._thread = self._thread, None
+        self._queue.put(None)
+        if thread is None:
+            self._refuse_rest()
+            thread = threading.current_thread()
+            done: Deferred[None] = Deferred()
+            done.callback(None)
+            return done
+        return deferToThread(thread.join).addCallback(lambda _: self._refuse_rest())
+
+    def submit(self, operation: Operation[T], subject: str, weight: int = 0) -> Deferred[T]:
+        """Run an operation; what it returned comes when it is durable.
+
+        Args:
+            operation: Raises errors of `model.errors` before it writes; anything it raises
+                undoes it, and fails this call alone.
+            subject: What it is about, for the reasons of errors.
+            weight: Bytes it brings, roughly.
+        """
+        call = _Call(operation, subject, weight, Deferred[T]())
+        if self._thread is None:
+            call.deferred.errback(Unavailable(f"{subject}: {self._database.name} is closed"))
+        else:
+            self._queue.put(call)
+        return call.deferred
+
+    # in the thread
+
+    def _work(self, connection: Connection) -> None:
+        stopping = False
+        while not stopping:
+            batch: list[_Call[Any]] = []
+            weight = 0
+            call = self._queue.get()
+            try:
+                while call is not None:
+                    batch.append(call)
+                    weight += call.weight
+                    if len(batch) >= self._batch_calls or weight >= self._batch_bytes:
+                        break
+                    call = self._queue.get_nowait()
+                else:
+                    stopping = True
+            except Empty:
+                pass
+            if batch:
+                events = self._run(connection, batch)
+                self._reactor.callFromThread(self._hand_over, batch, events)
+        connection.close()
+
+    def _run(self, connection: Connection, batch: list[_Call[Any]]) -> list[Event]:
+        """Run a batch as one transaction, or, where that fails, each alone."""
+        try:
+            if self._run_together(connection, batch):
+                return [event for call in batch for event in call.events]
+        except Exception as error:
+            if len(batch) == 1:
+                self._fail(batch[0], error)
+                return []
+        events: list[Event] = []
+        for call in batch:
+            call.failure = None
+            try:
+                self._run_together(connection, [call], alone=True)
+                events += call.events
+            except Exception as error:
+                self._fail(call, error)
+        return events
+
+    def _run_together(
+        self, connection: Connection, batch: list[_Call[Any]], alone: bool = False
+    ) -> bool:
+        """Run operations in one transaction; False if they have to be run apart."""
+        tx = Transaction(connection, self._cache, int(self._reactor.seconds()))
+        try:
+            connection.begin()
+            others = connection.others_wrote()
+            if others:
+                self._cache.clear()
+            for call in batch:
+                tx.next_operation()
+                before = tx.writes
+                try:
+                    call.result = call.operation(tx)
+                except MailError as error:
+                    if alone or tx.writes != before:
+                        raise
+                    self._fail(call, error)
+                else:
+                    call.events = tx.take_events()
+            tx.finish()
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            for call in batch:
+                call.events = []
+            for step in tx.aborted():
+                _guarded(step)
+            if alone or len(batch) == 1:
+                raise
+            return False
+        for step in tx.committed():
+            _guarded(step)
+        if others:
+            batch[0].events = [OthersWrote(), *batch[0].events]
+        return True
+
+    def _fail(self, call: _Call[Any], error: Exception) -> None:
+        """Note what an operation raised, naming what it was about."""
+        told: Exception = error
+        if isinstance(error, OSError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            told = (StorageFull if full else Unavailable)(f"{call.subject}: {error}")
+        elif isinstance(error, Unavailable | Corrupt):
+            told = type(error)(f"{call.subject}: {error.reason}", public=error.public)
+        if told is not error:
+            told.__cause__ = error
+        call.failure = Failure(told)
+        call.events = []
+
+    # in the reactor
+
+    def _hand_over(self, batch: list[_Call[Any]], events: list[Event]) -> None:
+        tell = self._publish(events)
+        for call in batch:
+            if call.failure is None:
+                call.deferred.callback(call.result)
+            else:
+                call.deferred.errback(call.failure)
+        tell()
+
+    def _refuse_rest(self) -> None:
+        """What was submitted while the thread ended is not done."""
+        while not self._queue.empty():
+            call = self._queue.get_nowait()
+            if call is not None:
+                call.deferred.errback(Unavailable(f"{call.subject}: the store is closed"))
+
+
+def _guarded(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except Exception:
+        _log.failure("a step after a transaction raised")

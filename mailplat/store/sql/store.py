@@ -1,0 +1,56 @@
+"""The SQL store as configuration names it: ``sql:`` and the URL of a database.
+
+``sql:sqlite:///mail.db`` is a file below the data directory, ``sql:sqlite:////var/mail/mail.db``
+one by its full path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mailplat.interfaces.plugins import StoreSettings
+from mailplat.model.errors import ConfigurationFault
+from mailplat.store.index.database import Database
+from mailplat.store.index.sqlite import SQLiteDatabase
+from mailplat.store.index.store import IndexedStore, IndexLimits
+from mailplat.store.sql.bodies import DatabaseBodies
+
+__all__ = ["sql_store"]
+
+
+def sql_store(
+    argument: str, settings: StoreSettings, limits: IndexLimits | None = None
+) -> IndexedStore:
+    """Make a store out of a database's URL.  Does not open it.
+
+    Args:
+        argument: The URL.
+        settings: What every store is told.
+        limits: What it may take.
+
+    Raises:
+        ConfigurationFault: The URL cannot be read; the reason says what is expected.
+    """
+    dialect, colon, rest = argument.partition(":")
+    make = _DIALECTS.get(dialect)
+    if make is None or not colon:
+        raise ConfigurationFault(
+            f"sql:{argument}: expected sql:DIALECT:URL, where DIALECT is "
+            f"{' or '.join(sorted(_DIALECTS))}; for instance sql:sqlite:///mail.db"
+        )
+    database = make(rest, settings)
+    return IndexedStore(database, DatabaseBodies(database.dialect), settings, limits)
+
+
+def _sqlite(rest: str, settings: StoreSettings) -> Database:
+    path = rest.removeprefix("///")
+    if path == rest or not path.strip("/") or path.endswith("/"):
+        raise ConfigurationFault(
+            f"sql:sqlite:{rest}: expected sql:sqlite:///FILE (below the data directory) or "
+            "sql:sqlite:////FULL/PATH"
+        )
+    return SQLiteDatabase(Path(settings.directory, path))
+
+
+_DIALECTS: dict[str, Callable[[str, StoreSettings], Database]] = {"sqlite": _sqlite}
