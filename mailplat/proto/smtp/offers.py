@@ -38,6 +38,8 @@ class Limits:
             is otherwise read to its true end, and refused (RFC 5321 §2.3.8).
         errors: Refused commands (5xx) since the last accepted message; after one more the
             connection ends.  None of them is worth a reconnect, so a broken client stops.
+        login_failures: Log-ins that may fail (RFC 4954 §4 asks for 3 or more).
+        messages: Messages that may be accepted before the client is told to connect again.
         idle_commands: Commands that bring no mail forward, since the last accepted message.
         read_ahead: Bytes of input that may wait while an answer is awaited.
     """
@@ -49,6 +51,8 @@ class Limits:
     text_line: int = 65536
     bare_newlines: bool = False
     errors: int = 20
+    login_failures: int = 3
+    messages: int = 1000
     idle_commands: int = 100
     read_ahead: int = 65536
 

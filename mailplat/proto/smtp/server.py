@@ -98,8 +98,9 @@ class ServerConversation:
         self._output: list[bytes] = []
         self._asked: Event | None = None
         self._target = State.START  # where acceptance of the event leads
-        self._errors = 0
-        self._idle = 0
+        self._errors = self._idle = 0  # since the last accepted message
+        self._login_failures = 0
+        self._messages = 0
         self._exchange: tuple[str, sasl.Exchange] | None = None
         self._smtputf8 = self._binary = False
         self._recipients = 0
@@ -160,6 +161,11 @@ class ServerConversation:
         """Whether an event waits for its answer."""
         return self._asked is not None
 
+    @property
+    def auth_possible(self) -> bool:
+        """Whether AUTH would be taken now, as far as TLS is concerned."""
+        return self.tls or not self._offers.auth_needs_tls
+
     def greet(self, refusal: Reply | None = None) -> None:
         """Say the first words; once, before anything else.
 
@@ -208,6 +214,10 @@ class ServerConversation:
             self._say(reply, enhanced=not isinstance(event, Hello))
             if reply.positive:
                 self._accepted(event)
+            elif isinstance(event, Login) and reply.permanent and not self.closing:
+                self._login_failures += 1
+                if self._login_failures >= self._limits.login_failures:
+                    self._say(words.TOO_MANY_LOGINS)
 
     def goodbye(self, reply: Reply = words.LEAVING) -> None:
         """Say 421 unasked, and close: the server stops, or waited too long (RFC 5321 §3.8)."""
@@ -306,6 +316,7 @@ class ServerConversation:
         self.state = State.READY
         if any(reply.positive for reply in replies):
             self._errors = self._idle = 0
+            self._messages += 1
         for reply in replies:
             self._say(reply)
 
@@ -387,7 +398,7 @@ class ServerConversation:
             raise CommandFault(words.NOT_OFFERED)
         if self.authenticated:  # RFC 4954 §4
             raise CommandFault(words.AUTH_ALREADY)
-        if self._offers.auth_needs_tls and not self.tls:
+        if not self.auth_possible:
             raise CommandFault(words.AUTH_NEEDS_TLS)
         name, _, initial = argument.partition(b" ")
         mechanism = name.decode("latin-1").upper()
@@ -410,6 +421,8 @@ class ServerConversation:
             self._ask(Login(mechanism, step), State.READY)
 
     def _mail(self, verb: str, argument: bytes) -> Event:
+        if self._messages >= self._limits.messages:
+            raise CommandFault(words.TOO_MANY_MESSAGES)
         return Mail(parse_mail(argument, self._offers, self._limits, tls=self.tls))
 
     def _rcpt(self, verb: str, argument: bytes) -> Event | None:

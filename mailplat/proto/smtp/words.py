@@ -18,6 +18,7 @@ __all__ = [
     "BAD_LINE",
     "BARE_FEED",
     "BINARY_DATA",
+    "BROKEN",
     "BYE",
     "CHUNK_OK",
     "EXCHANGE_FAILED",
@@ -43,7 +44,10 @@ __all__ = [
     "TLS_ALREADY",
     "TOO_IDLE",
     "TOO_MANY_ERRORS",
+    "TOO_MANY_LOGINS",
+    "TOO_MANY_MESSAGES",
     "TOO_MANY_RECIPIENTS",
+    "TOO_SLOW",
     "UNKNOWN",
     "acceptance",
     "bad_sequence",
@@ -79,7 +83,11 @@ NO_EXPN = Reply.of(502, "EXPN is not provided here", "5.5.1")
 CHUNK_OK = Reply.of(250, "Chunk received", "2.0.0")
 NO_CHUNKING = Reply.of(502, "Command not offered; closing connection", "5.5.1")
 TOO_MANY_ERRORS = Reply.of(421, "Too many errors; closing connection", "4.7.0")
+TOO_MANY_LOGINS = Reply.of(421, "Too many failed log-ins; closing connection", "4.7.0")
+TOO_MANY_MESSAGES = Reply.of(421, "Enough messages; connect again for more", "4.7.0")
 TOO_IDLE = Reply.of(421, "Too many commands without mail; closing connection", "4.7.0")
+TOO_SLOW = Reply.of(421, "Waited too long; closing connection", "4.4.2")
+BROKEN = Reply.of(421, "Something went wrong here; please try again later", "4.3.0")
 LEAVING = Reply.of(421, "Service shutting down; closing connection", "4.3.2")
 EXCHANGE_FAILED = {
     sasl.Failure.CANCELLED: Reply.of(501, "Authentication cancelled", "5.7.0"),

@@ -273,6 +273,22 @@ def test_too_many_errors(dialogue) -> None:  # type: ignore[no-untyped-def]
     assert client.conversation.closing
 
 
+def test_too_many_messages(dialogue) -> None:  # type: ignore[no-untyped-def]
+    """After so many messages the client has to connect again."""
+    client = dialogue(limits=Limits(messages=2))
+    for _ in range(2):
+        assert client.codes(ENVELOPE + b"DATA\r\n.\r\n")[-1] == "250 2.0.0"
+    assert client.codes(ENVELOPE) == ["421 4.7.0"]
+    assert client.conversation.closing
+
+
+def test_too_many_failed_logins(dialogue) -> None:  # type: ignore[no-untyped-def]
+    """The third wrong password is the last (RFC 4954 §4)."""
+    client = dialogue(refuse(Login), tls=True)
+    assert client.codes(b"AUTH PLAIN AGEAYg==\r\n" * 2) == ["550 5.7.1"] * 2
+    assert client.codes(b"AUTH PLAIN AGEAYg==\r\n") == ["550 5.7.1", "421 4.7.0"]
+
+
 def test_too_many_idle_commands(dialogue) -> None:  # type: ignore[no-untyped-def]
     """Commands that bring no mail forward are counted."""
     client = dialogue(limits=Limits(idle_commands=5))

@@ -1,0 +1,69 @@
+"""What SMTP sessions are told, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.bodies import IIntakes
+from mailplat.interfaces.filters import IChains
+from mailplat.interfaces.net import ILoginThrottle
+from mailplat.interfaces.routes import IRoutes
+from mailplat.interfaces.spool import ISpool
+from mailplat.interfaces.store import IStore
+from mailplat.message.scan import ScanLimits
+
+__all__ = ["SmtpOptions", "SmtpParts"]
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpOptions:
+    """What a listener's sessions do.
+
+    Attributes:
+        hostname: The server's name, for trace fields.
+        listener: The listener's name, for filters and the log.
+        submission: Whether nothing but logging in is possible without an account (RFC 6409).
+        any_sender: Whether an account may use sender addresses of others.
+        lmtp: Whether the dialect is LMTP, with a reply for each recipient.
+        max_received: Received fields of a message; more is a loop (RFC 5321 §6.3).
+        quarantine: The mailbox for mail that a filter wants there.
+        scan: How far a message is taken apart.
+    """
+
+    hostname: str
+    listener: str = "smtp"
+    submission: bool = False
+    any_sender: bool = False
+    lmtp: bool = False
+    max_received: int = 100
+    quarantine: str = "Junk"
+    scan: ScanLimits = field(default_factory=ScanLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpParts:
+    """What the sessions of a server share.
+
+    Attributes:
+        accounts: Who may log in.
+        routes: Where mail leads.
+        store: Everybody's mail.
+        intakes: Take messages in.
+        chains: The listener's filters.
+        throttle: Holds up who guesses passwords.
+        now: The time, seconds since 1970 UTC.
+        new_queue_id: Names messages.
+        spool: Takes mail for other servers; None refuses it at RCPT.
+    """
+
+    accounts: IAccounts
+    routes: IRoutes
+    store: IStore
+    intakes: IIntakes
+    chains: IChains
+    throttle: ILoginThrottle
+    now: Callable[[], float]
+    new_queue_id: Callable[[], str]
+    spool: ISpool | None = None

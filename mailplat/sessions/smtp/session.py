@@ -1,0 +1,466 @@
+"""The policy of an SMTP session: who may send what to whom (RFC 5321, RFC 6409, RFC 2033).
+
+Invariants:
+
+- No open relay: without a log-in, mail is taken for local domains alone.
+- A message is answered 250 only after every recipient's copy is on stable storage, all in one
+  commit; on any other way out nothing of it is stored (LMTP: decided for each recipient).
+- `_reset_transaction` ends a transaction on every path, and lets go of what came of its message.
+- A password is looked at only after the throttle let it pass, right or wrong.
+- Every line of the log has the session's id, and what concerns a message its queue id too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.logger import Logger
+
+from mailplat.interfaces.filters import Context, Stage
+from mailplat.interfaces.filters import Mail as FilteredMail
+from mailplat.interfaces.net import ILink
+from mailplat.interfaces.routes import Destination, Local, Refused, Remote
+from mailplat.message import trace
+from mailplat.model.address import Address
+from mailplat.model.credentials import Credentials
+from mailplat.model.envelope import Envelope, Recipient, Sender
+from mailplat.model.errors import AuthenticationFailed, MailError
+from mailplat.model.reply import Reply
+from mailplat.model.verdict import Action, AddHeader
+from mailplat.net.shield import shielded
+from mailplat.proto.smtp.commands import (
+    Block,
+    Data,
+    Event,
+    Hello,
+    Login,
+    Mail,
+    Rcpt,
+    Reset,
+    Spoiled,
+    StartTLS,
+    Verify,
+)
+from mailplat.proto.smtp.server import ServerConversation
+from mailplat.sessions.smtp.delivery import Delivery, Parcel
+from mailplat.sessions.smtp.incoming import Finished, Incoming, edited
+from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
+from mailplat.sessions.smtp.transaction import Noted, Transaction
+
+__all__ = ["SmtpSession"]
+
+_MUST_LOG_IN = Reply.of(530, "Authentication required", "5.7.0")
+_MUST_START_TLS = Reply.of(530, "Must issue a STARTTLS command first", "5.7.0")
+_NO_RELAY = Reply.of(550, "Relaying denied", "5.7.1")
+_NO_SPOOL = Reply.of(550, "This server sends no mail to other servers", "5.7.1")
+_NOT_YOURS = Reply.of(553, "Sender address is not one of yours", "5.7.1")
+_AUTH_UNAVAILABLE = Reply.of(454, "Temporary authentication failure", "4.7.0")
+_LOOP = Reply.of(554, "Too many hops: the message goes round in circles", "5.4.6")
+
+
+class SmtpSession:
+    """One client's session (the shape is `mailplat.net.session.Session`).
+
+    Args:
+        conversation: What the client says and is told.
+        link: The connection.
+        parts: What all sessions share.
+        options: What this listener does.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        conversation: ServerConversation,
+        link: ILink,
+        parts: SmtpParts,
+        options: SmtpOptions,
+    ) -> None:
+        self._conversation = conversation
+        self._link = link
+        self._parts = parts
+        self._options = options
+        self._context = Context(link.session_id, options.listener, link.peer)
+        self._chain = parts.chains.open_chain(self._context)
+        self._delivery = Delivery(parts.store, parts.spool, options.quarantine)
+        self._before_mail: dict[Stage, Noted] = {}  # what filters want of every mail to come
+        self._transaction = Transaction()
+        self._incoming: Incoming | None = None
+        self._extended = False
+
+    async def opened(self) -> None:
+        """Greet, or turn the client away (RFC 5321 §3.1)."""
+        refusal = await self._ask_before_mail(Stage.CONNECT)
+        if refusal is not None:
+            code = 421 if refusal.transient else 554
+            refusal = Reply(code, refusal.lines, refusal.status)
+        self._conversation.greet(refusal)
+
+    async def answer(self, event: Event) -> None:
+        """Do what is asked.
+
+        Raises:
+            MailError: It cannot be done; the connection tells the client.
+        """
+        try:
+            match event:
+                case Block():
+                    await self._receive(event)
+                case Rcpt(recipient):
+                    self._reply(await self._recipient(recipient))
+                case Mail(sender):
+                    await self._mail(sender)
+                case Data():
+                    self._begin_message()
+                case Hello(verb, name):
+                    await self._hello(verb, name)
+                case Reset() | Spoiled():
+                    self._reset_transaction(event.reply if isinstance(event, Spoiled) else None)
+                    self._conversation.accept()
+                case StartTLS():
+                    self._start_tls()
+                case Login(_, credentials):
+                    self._reply(await self._log_in(credentials))
+                case Verify():
+                    self._reply(self._must_log_in())
+        except BaseException:
+            if isinstance(event, Block):
+                self._reset_transaction()
+            raise
+
+    async def closed(self) -> None:
+        """Let go of a message that will never be complete, and tell the filters."""
+        self._reset_transaction()
+        await self._chain.ask(Stage.DISCONNECT)
+
+    # -- small things
+
+    def _reply(self, refusal: Reply | None) -> None:
+        """Accept the event, or refuse it."""
+        if refusal is None:
+            self._conversation.accept()
+        else:
+            self._conversation.answer(refusal)
+
+    async def _ask(self, stage: Stage, noted: Noted, *subject: object) -> Reply | None:
+        """Ask the filters; give their refusal, or note what else they want."""
+        return noted.add(await self._chain.ask(stage, *subject))
+
+    async def _ask_before_mail(self, stage: Stage, *subject: object) -> Reply | None:
+        """Ask the filters about the connection; what they want holds until they are asked again."""
+        noted = self._before_mail[stage] = Noted()
+        return await self._ask(stage, noted, *subject)
+
+    def _must_log_in(self) -> Reply | None:
+        if not self._options.submission or self._context.account is not None:
+            return None
+        return _MUST_LOG_IN if self._conversation.auth_possible else _MUST_START_TLS
+
+    def _reset_transaction(self, refused: Reply | None = None) -> None:
+        """Forget the mail under way, however it ended."""
+        if self._incoming is not None:
+            if refused is not None:
+                self._log_refusal(refused)
+            self._incoming.close()
+            self._incoming = None
+        context = self._context
+        context.sender = None
+        context.recipients.clear()
+        context.tags.clear()
+        context.scores.clear()
+        self._transaction = Transaction()
+
+    # -- who is there
+
+    async def _hello(self, verb: str, name: str) -> None:
+        self._context.peer = self._link.peer
+        refusal = await self._ask_before_mail(Stage.HELLO, name)
+        if refusal is None:
+            self._reset_transaction()
+            self._context.helo = name
+            self._extended = verb != "HELO"
+        self._reply(refusal)
+
+    def _start_tls(self) -> None:
+        """Everything that the client said is forgotten (RFC 3207 §4.2)."""
+        self._reset_transaction()
+        self._context.helo = ""
+        self._context.account = None
+        self._before_mail.pop(Stage.HELLO, None)
+        self._before_mail.pop(Stage.AUTH, None)
+        self._conversation.accept()
+        self._link.start_tls()
+
+    async def _log_in(self, credentials: Credentials) -> Reply | None:
+        address = self._link.peer.address
+        name, secret = credentials.authcid, credentials.password
+        await self._parts.throttle.wait(address)
+        try:
+            account = await self._parts.accounts.check_password(name, secret)
+        except AuthenticationFailed as error:
+            self._parts.throttle.failed(address, name, secret)
+            self.log.info(
+                "{session}: log-in failed from {address}: {reason}",
+                session=self._link.session_id,
+                address=address,
+                reason=error.reason,
+            )
+            return Reply.to_error(error)
+        except MailError as error:
+            self.log.warn(
+                "{session}: cannot check a password: {reason}",
+                session=self._link.session_id,
+                reason=error.reason,
+            )
+            return _AUTH_UNAVAILABLE  # RFC 4954 §6
+        self._parts.throttle.succeeded(address)
+        # nobody acts for somebody else here (RFC 4616 §2)
+        if credentials.authzid and credentials.authzid.lower() not in (name.lower(), account.name):
+            return Reply.to_error(AuthenticationFailed())
+        refusal = await self._ask_before_mail(Stage.AUTH, account)
+        if refusal is not None:
+            return refusal
+        self._context.account = account
+        self._link.authenticated()
+        self.log.info(
+            "{session}: {account} logged in from {address}",
+            session=self._link.session_id,
+            account=account.name,
+            address=address,
+        )
+        return None
+
+    # -- the envelope
+
+    async def _mail(self, sender: Sender) -> None:
+        self._reset_transaction()
+        refusal = self._must_log_in() or await self._not_theirs(sender.address)
+        if refusal is None:
+            self._context.sender = sender
+            for noted in self._before_mail.values():
+                self._transaction.noted.merge(noted)
+            refusal = await self._ask(Stage.SENDER, self._transaction.noted, sender)
+        if refusal is not None:
+            self._reset_transaction()
+        self._reply(refusal)
+
+    async def _not_theirs(self, address: Address | None) -> Reply | None:
+        """Hold an account to its own sender addresses (RFC 6409 §6.1)."""
+        account = self._context.account
+        if account is None or address is None or self._options.any_sender:
+            return None
+        if not self._parts.routes.is_local_domain(address.domain):
+            return _NOT_YOURS
+        found = await self._parts.routes.route(address)
+        mine = any(isinstance(one, Local) and one.account.name == account.name for one in found)
+        return None if mine else _NOT_YOURS
+
+    async def _recipient(self, recipient: Recipient) -> Reply | None:
+        transaction, routes = self._transaction, self._parts.routes
+        local = routes.is_local_domain(recipient.address.domain)
+        if self._context.account is None and not local:
+            return _NO_RELAY
+        destinations = await routes.route(recipient.address)
+        noted = Noted()
+        refusal = await self._unreachable(destinations)
+        if refusal is None:
+            refusal = await self._ask(Stage.RECIPIENT, noted, recipient)
+        if refusal is not None:
+            self.log.info(
+                "{session}: refused <{recipient}>: {code} {status} {text}",
+                session=self._link.session_id,
+                recipient=str(recipient.address),
+                code=refusal.code,
+                status=refusal.status,
+                text=refusal.text,
+            )
+            return refusal
+        transaction.accepted.append(recipient)
+        if noted.action is Action.DISCARD:  # for this recipient alone
+            transaction.destinations[recipient] = ()
+        else:
+            transaction.noted.merge(noted)
+            transaction.destinations[recipient] = destinations
+            self._context.recipients.append(recipient)
+        return None
+
+    async def _unreachable(self, destinations: Sequence[Destination]) -> Reply | None:
+        """Tell why mail cannot go where it leads; of a list, some members may be refused."""
+        refusal: Reply | None = None
+        sender = self._context.sender
+        size = sender.size if sender is not None else None
+        for destination in destinations:
+            match destination:
+                case Local(account):
+                    over = await self._delivery.over_quota(account.name, size)
+                    if over is not None:
+                        return over
+                case Remote() if self._parts.spool is None:
+                    return _NO_SPOOL
+                case Refused(reply):
+                    refusal = refusal or reply
+        return refusal if all(isinstance(one, Refused) for one in destinations) else None
+
+    # -- the message
+
+    def _begin_message(self) -> None:
+        transaction = self._transaction
+        transaction.queue_id = self._parts.new_queue_id()
+        transaction.return_path = self._return_path()
+        fields = transaction.return_path + self._received()
+        self._incoming = Incoming(self._parts.intakes.open_intake(), fields, self._options.scan)
+        self._conversation.accept()
+
+    def _return_path(self) -> bytes:
+        """Say whom the mail is from, for mailboxes' copies (RFC 5321 §4.4)."""
+        return trace.return_path(_spelled(self._context.sender))
+
+    def _received(self) -> bytes:
+        """Say how the message came here (RFC 5321 §4.4)."""
+        context, peer = self._context, self._link.peer
+        accepted, sender = self._transaction.accepted, context.sender
+        return trace.received(
+            helo=context.helo,
+            ip=peer.address,
+            host=self._options.hostname,
+            protocol=trace.protocol(
+                extended=self._extended,
+                lmtp=self._options.lmtp,
+                tls=peer.tls is not None,
+                authenticated=context.account is not None,
+                utf8=sender is not None and sender.smtputf8,
+            ),
+            queue_id=self._transaction.queue_id,
+            seconds=int(self._parts.now()),
+            recipient=str(accepted[0].address) if len(accepted) == 1 else "",
+            tls=f"{peer.tls.version} with cipher {peer.tls.cipher}" if peer.tls is not None else "",
+        )
+
+    async def _receive(self, block: Block) -> None:
+        """Take the next bytes of the message; decide, once they were the last."""
+        incoming = self._incoming
+        assert incoming is not None
+        asked = incoming.header is not None
+        await incoming.receive(block.data)
+        refusal = None
+        if incoming.header is not None and not asked:
+            refusal = await self._ask(Stage.HEADERS, self._transaction.noted, incoming.header)
+        if refusal is not None:
+            self._reset_transaction(refusal)
+            self._conversation.answer(refusal)
+        elif block.last:
+            replies = await self._decide(incoming)
+            self._reset_transaction()
+            self._conversation.answer(*replies)
+        else:
+            self._conversation.accept()
+
+    async def _decide(self, incoming: Incoming) -> Sequence[Reply]:
+        """The message is complete: say what becomes of it, and see to it."""
+        message = await incoming.finish()
+        noted, parcel = self._transaction.noted, None
+        try:
+            refusal, message = await self._filtered(message)
+            if refusal is None and noted.action is not Action.DISCARD:
+                parcel = await self._parcel(message)
+        finally:
+            if parcel is None:
+                message.body.close()
+        if refusal is not None:
+            self._log_refusal(refusal)
+            return (refusal,)
+        if parcel is None:
+            self._log_fate("discarded", message, noted.reason)
+            return (self._taken(),)
+        try:
+            return await self._deliver(parcel)
+        except MailError as error:
+            refusal = Reply.to_error(error)
+            self._log_refusal(refusal, error.reason)
+            return (refusal,)
+
+    async def _filtered(self, message: Finished) -> tuple[Reply | None, Finished]:
+        """Ask the filters about the whole message, and make the changes that they want."""
+        context, noted = self._context, self._transaction.noted
+        if trace.received_count(message.header) > self._options.max_received:
+            return _LOOP, message
+        assert context.sender is not None
+        mail = FilteredMail(
+            self._transaction.queue_id,
+            Envelope(context.sender, tuple(context.recipients)),
+            message.header,
+            message.body,
+        )
+        refusal = await self._ask(Stage.MESSAGE, noted, mail)
+        if refusal is not None or noted.action is Action.DISCARD:
+            return refusal, message
+        changes = noted.changes
+        if noted.action is Action.QUARANTINE:
+            changes.append(AddHeader("X-Quarantine-Reason", noted.reason))
+        before, after = self._transaction.return_path, self._return_path()
+        if changes or after != before:
+            message = await edited(message, len(before), after, changes, self._options.scan)
+        return None, message
+
+    async def _parcel(self, message: Finished) -> Parcel:
+        """Put down where each recipient's copy goes; filters may have added some."""
+        context, transaction = self._context, self._transaction
+        assert context.sender is not None
+        destinations: dict[Recipient, Sequence[Destination]] = {}
+        for recipient in context.recipients:
+            known = transaction.destinations.get(recipient)
+            if known is None:
+                known = await self._parts.routes.route(recipient.address)
+            destinations[recipient] = known
+        return Parcel(
+            queue_id=transaction.queue_id,
+            sender=context.sender,
+            destinations=destinations,
+            message=message,
+            return_path=len(self._return_path()),
+            arrived=int(self._parts.now()),
+            action=transaction.noted.action,
+        )
+
+    async def _deliver(self, parcel: Parcel) -> Sequence[Reply]:
+        """Store the message; the answers are in the order of the accepted recipients."""
+        if not self._options.lmtp:
+            await shielded(self._delivery.deliver(parcel))
+            self._log_fate("accepted", parcel.message)
+            return (self._taken(),)
+        outcomes = await shielded(self._delivery.deliver_each(parcel))
+        self._log_fate("accepted", parcel.message)
+        return [outcomes.get(one) or self._taken() for one in self._transaction.accepted]
+
+    def _taken(self) -> Reply:
+        return Reply.of(250, f"Ok: queued as {self._transaction.queue_id}", "2.0.0")
+
+    def _log_fate(self, fate: str, message: Finished, reason: str = "") -> None:
+        context = self._context
+        self.log.info(
+            "{session} {queue_id}: {fate} from <{sender}> to {recipients}, {size} bytes{reason}",
+            session=self._link.session_id,
+            queue_id=self._transaction.queue_id,
+            fate=fate,
+            sender=(context.sender and context.sender.address) or "",
+            recipients=" ".join(f"<{one.address}>" for one in self._transaction.accepted),
+            size=message.summary.size,
+            reason=reason and f": {reason}",
+        )
+
+    def _log_refusal(self, refusal: Reply, reason: str = "") -> None:
+        self.log.info(
+            "{session} {queue_id}: refused: {code} {status} {text}{reason}",
+            session=self._link.session_id,
+            queue_id=self._transaction.queue_id,
+            code=refusal.code,
+            status=refusal.status,
+            text=refusal.text,
+            reason=reason and f": {reason}",
+        )
+
+
+def _spelled(sender: Sender | None) -> str:
+    """Write a sender as it stands between angle brackets."""
+    return str(sender.address) if sender is not None and sender.address is not None else ""

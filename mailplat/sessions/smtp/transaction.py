@@ -1,0 +1,65 @@
+"""What a session knows of the mail under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mailplat.interfaces.routes import Destination
+from mailplat.model.envelope import Recipient
+from mailplat.model.reply import Reply
+from mailplat.model.verdict import Action, Change, Verdict
+
+__all__ = ["Noted", "Transaction"]
+
+_REJECTED = Reply.of(550, "Rejected", "5.7.1")
+_DEFERRED = Reply.of(451, "Not now; please try again later", "4.7.1")
+
+
+@dataclass(slots=True)
+class Noted:
+    """What filters want of a mail, short of refusing it.
+
+    Attributes:
+        changes: Of its header and body, in order.
+        action: The severest.
+        reason: Why that.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    action: Action = Action.CONTINUE
+    reason: str = ""
+
+    def add(self, verdict: Verdict) -> Reply | None:
+        """Note one more verdict; if it is a refusal, give its words and note nothing."""
+        if verdict.action in (Action.REJECT, Action.DEFER):
+            words = _REJECTED if verdict.action is Action.REJECT else _DEFERRED
+            reply = verdict.reply
+            return reply if reply is not None and not reply.positive else words
+        self.merge(Noted(list(verdict.changes), verdict.action, verdict.reason))
+        return None
+
+    def merge(self, other: Noted) -> None:
+        """Note what was noted elsewhere."""
+        self.changes.extend(other.changes)
+        if other.action > self.action:
+            self.action, self.reason = other.action, other.reason
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A mail under way.
+
+    Attributes:
+        accepted: Recipients that were answered 250, in their order.
+        destinations: Where each of them leads; nowhere, if a filter discarded it.
+        noted: What filters want of it.
+        queue_id: Its name, once its message began to come.
+        return_path: The Return-Path field that was put on top of it then.
+    """
+
+    accepted: list[Recipient] = field(default_factory=list)
+    destinations: dict[Recipient, Sequence[Destination]] = field(default_factory=dict)
+    noted: Noted = field(default_factory=Noted)
+    queue_id: str = ""
+    return_path: bytes = b""
