@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Mailbox", "parse"]
+__all__ = ["MAX_ADDRESSES", "Mailbox", "parse"]
 
 
 class Mailbox(NamedTuple):
@@ -29,6 +29,9 @@ class Mailbox(NamedTuple):
     local: bytes | None
     host: bytes | None
 
+
+MAX_ADDRESSES = 4000
+"""Addresses of one field; more are left out of ENVELOPE, which is several times their size."""
 
 _END_OF_GROUP = Mailbox(None, None, None, None)
 
@@ -56,14 +59,19 @@ _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _FOLD = re.compile(rb"\r*\n")
 
 
-def parse(value: bytes) -> list[Mailbox]:
-    """Read an address list; empty members are passed over (RFC 5322 §4.4)."""
+def parse(value: bytes, limit: int = MAX_ADDRESSES) -> list[Mailbox]:
+    """Read an address list; empty members are passed over (RFC 5322 §4.4).
+
+    Args:
+        value: The field's value, folded or not.
+        limit: Members to read at most, the marks of groups included.
+    """
     found: list[Mailbox] = []
     at, size = 0, len(value)
-    while at < size:
+    while at < size and len(found) < limit:
         simple = _SIMPLE.match(value, at)
         if simple is None:
-            return found + _Reader(value, at).read()
+            return found + _Reader(value, at, limit - len(found)).read()
         quoted, phrase, local, host, bare, bare_host = simple.groups()
         if bare is not None:
             found.append(Mailbox(None, None, bare, bare_host))
@@ -77,7 +85,8 @@ def parse(value: bytes) -> list[Mailbox]:
 class _Reader:
     """Reads lists of any spelling, token by token."""
 
-    def __init__(self, value: bytes, at: int) -> None:
+    def __init__(self, value: bytes, at: int, limit: int) -> None:
+        self._limit = limit
         self._value = _FOLD.sub(b"", value[at:])
         self._found: list[Mailbox] = []
         self._in_group = False
@@ -96,7 +105,7 @@ class _Reader:
     def read(self) -> list[Mailbox]:
         """Go through the tokens, an address being done at a comma or at the end."""
         value, at, size = self._value, 0, len(self._value)
-        while at < size:
+        while at < size and len(self._found) < self._limit:
             token = _TOKEN.match(value, at)
             if token is None:  # a lone backslash at the end
                 break
@@ -188,10 +197,21 @@ class _Reader:
                 return
             self._local += [b"@", *self._host]  # a@b@c: the last one divides
         elif not self._angle:
-            while self._words and self._words[-1] != b" ":  # "A name a@b" lacks its brackets
-                self._local.insert(0, self._words.pop())
-            self._words = self._words[:-1]
+            self._take_local()
         self._host = []
+
+    def _take_local(self) -> None:
+        """Make the words before a bare "@" a local part, and a name of what cannot be of it."""
+        words = self._words
+        cut = len(words)
+        while cut:
+            if words[cut - 1] == b" ":
+                around_dot = words[cut].startswith(b".") or words[cut - 2].endswith(b".")
+                if not around_dot:  # "A name a@b" lacks its brackets; "a . b@c" is one local part
+                    break
+            cut -= 1
+        self._local = [word for word in words[cut:] if word != b" "]
+        self._words = words[: max(cut - 1, 0)]
 
     def _add_route(self) -> None:
         if self._host:

@@ -29,12 +29,15 @@ def envelope(header: bytes) -> bytes:
         header: The header, whole or cut, with or without its empty line.
     """
     found: dict[bytes, bytes] = {}
+    more: dict[bytes, list[bytes]] = {}
     for name, value in _FIELDS.findall(b"\n" + header):
         key = name.lower()
         if key not in found:
             found[key] = value
         elif key in _LISTS:
-            found[key] += b"," + value
+            more.setdefault(key, [found[key]]).append(value)
+    for key, values in more.items():
+        found[key] = b",".join(values)
     get = found.get
     author = address_list(get(b"from"))
     sender = address_list(get(b"sender"))

@@ -46,13 +46,16 @@ class ScanLimits:
             (Postfix header_size_limit: 102,400).
         nested_header_bytes: Bytes read of all headers but the first, together.
         preview_bytes: Bytes of text kept to make the preview from.
+        block_bytes: Bytes gathered before they are looked at, so that tiny blocks cost no more;
+            at least 2.
     """
 
     depth: int = 100
     parts: int = 10_000
     header_bytes: int = 256 * 1024
-    nested_header_bytes: int = 2 * 1024 * 1024
+    nested_header_bytes: int = 1024 * 1024
     preview_bytes: int = 8 * 1024
+    block_bytes: int = 32 * 1024
 
 
 class Kind(IntEnum):
@@ -133,9 +136,6 @@ class Scan:
     sample: Sample | None
 
 
-_GATHERED = 32 * 1024
-"""Bytes that are gathered before they are looked at, so that tiny blocks cost no more."""
-
 _LONGEST_BOUNDARY = 250
 """Bytes (RFC 2046 §5.1.1 allows 70; more are met); a longer one counts as missing."""
 
@@ -212,6 +212,7 @@ class Scanner:
         self._limits = limits
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._enough = max(limits.block_bytes, 2)  # 2: a CRLF at the very start
         self._size = 0
         self._eight_bit = False
         self._nul = False
@@ -247,7 +248,7 @@ class Scanner:
         self._size += len(block)
         self._waiting_bytes += len(block)
         self._waiting.append(block)
-        if self._waiting_bytes >= _GATHERED:
+        if self._waiting_bytes >= self._enough:
             self._read(final=False)
 
     def close(self) -> Scan:
@@ -431,6 +432,8 @@ class Scanner:
         """End what the delimiter line ends, and begin the part that it begins."""
         while self._in_header:  # a header without its empty line
             self._end_header(at + 1)
+        if not self._boundaries:
+            return  # a limit was reached: all the rest is one leaf
         self._close_parts(boundary.level + 1, at - 1 if self._data[at - 1] == 13 else at)
         self._search_from = line_end - 1 if self._data[line_end - 1] == 10 else line_end
         if last:

@@ -30,29 +30,25 @@ def decode(value: bytes) -> str:
     joined before they are decoded, since many mailers cut a character in two.
     """
     if b"=?" not in value:
-        return charsets.decode(value, "utf-8" if value.isascii() else "unknown-8bit")
+        return charsets.decode(value)
     text: list[str] = []
-    charset, joined, end = b"", b"", 0
+    joined: list[bytes] = []  # words of one charset, not yet decoded
+    charset, end = b"", 0
     for found in _WORD.finditer(value):
         between = value[end : found.start()]
-        if joined and between.strip():
-            text.append(charsets.decode(joined, charset.decode("latin-1")))
-            joined = b""
-        if not joined:
-            if between.strip() or end == 0:
-                text.append(charsets.decode(between, "unknown-8bit"))
-        elif charset.lower() != found[1].lower():
-            text.append(charsets.decode(joined, charset.decode("latin-1")))
-            joined = b""
+        if joined and (between.strip() or charset.lower() != found[1].lower()):
+            text.append(charsets.decode(b"".join(joined), charset.decode("latin-1")))
+            joined = []
+        if between.strip() or not end:
+            text.append(charsets.decode(between))
         charset = found[1]
         if found[2] in b"Bb":
-            joined += transfer_decode(found[3], Encoding.BASE64)
+            joined.append(transfer_decode(found[3], Encoding.BASE64))
         else:
-            joined += a2b_qp(found[3], header=True)
+            joined.append(a2b_qp(found[3], header=True))
         end = found.end()
-    if joined:
-        text.append(charsets.decode(joined, charset.decode("latin-1")))
-    text.append(charsets.decode(value[end:], "unknown-8bit"))
+    text.append(charsets.decode(b"".join(joined), charset.decode("latin-1")))
+    text.append(charsets.decode(value[end:]))
     return "".join(text)
 
 
