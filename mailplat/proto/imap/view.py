@@ -145,7 +145,7 @@ class View:
             found_uids.extend(self.uids[start:stop])
         return Selection(found_numbers, found_uids)
 
-    def uid_set(self, numbers: SequenceSet, *, uid: bool) -> NumSet:
+    def resolve_uids(self, numbers: SequenceSet, *, uid: bool) -> NumSet:
         """Find the messages of a set, as a set of UIDs that is no longer than what was written.
 
         Between the first and the last of a range it may have UIDs that are not there.
@@ -176,6 +176,10 @@ class View:
             if place and mine[place - 1] == uid
         ]
         return Selection([place for place, _ in known], [uid for _, uid in known])
+
+    def numbers_of(self, uids: NumSet) -> NumSet:
+        """The sequence numbers of a set of UIDs; those that the client does not know count not."""
+        return NumSet.from_ranges((start + 1, stop) for start, stop in uids.slices(self.uids))
 
     def flag_column(self, uids: Sequence[int], masks: Sequence[int]) -> list[bytes]:
         r"""Spell flags as FETCH tells them in this session, with ``\Recent`` where it belongs."""
