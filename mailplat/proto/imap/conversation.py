@@ -149,6 +149,11 @@ class ServerConversation:
         """Whether the client takes UTF-8 in quoted strings and mailbox names."""
         return self._mode.utf8
 
+    @property
+    def idling(self) -> bool:
+        """Whether the client waits in IDLE: its silence means nothing (RFC 2177)."""
+        return isinstance(self._running, Idle)
+
     def greet(self, text: str, code: str = "", *, logged_in: bool = False) -> None:
         """Say hello: ``* OK``, or ``* PREAUTH`` if the client needs no log-in."""
         if logged_in:

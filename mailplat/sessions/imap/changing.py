@@ -1,0 +1,120 @@
+"""Commands that change messages: STORE, EXPUNGE, COPY, MOVE, and CLOSE.
+
+Each is one call of the store, for whole sets of messages; what changed is then told as any news
+is, so that the session that asked and those that watch are told by the same code.
+"""
+
+from __future__ import annotations
+
+from mailplat.interfaces.store import Column
+from mailplat.model.errors import NoSuchMailbox
+from mailplat.model.flags import DELETED
+from mailplat.model.mailbox import Copied
+from mailplat.model.numset import NumSet
+from mailplat.proto.imap import responses
+from mailplat.proto.imap.commands import Close, Copy, Expunge, Move, Store, Unselect
+from mailplat.sessions.imap.selected import Selected
+from mailplat.sessions.imap.state import SessionState
+
+__all__ = ["close", "copy", "expunge", "move", "store", "unselect"]
+
+
+async def store(state: SessionState, command: Store) -> None:
+    """STORE and UID STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
+    selected = state.writable()
+    if command.unchanged_since is not None:
+        state.use_condstore()
+    uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
+    stored = await selected.mailbox.store_flags(
+        uids, command.action, command.flags, command.unchanged_since
+    )
+    state.conversation.send(
+        selected.view.stored(
+            stored, selected.mailbox.keywords, uid=command.uid, silent=command.silent
+        )
+    )
+    await state.tell_news(expunge=command.tells_expunge)
+    if stored.refused:
+        refused = stored.refused
+        if not command.uid:
+            refused = selected.view.numbers_of(refused)
+        # RFC 7162 §3.1.3: OK, and who was refused
+        state.conversation.ok("Some messages have changed since", f"MODIFIED {refused}")
+        return
+    state.conversation.ok()
+
+
+async def expunge(state: SessionState, command: Expunge) -> None:
+    """EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9)."""
+    selected = state.writable()
+    chosen = None
+    if command.uids is not None:
+        chosen = selected.view.resolve_uids(command.uids, uid=True)
+    gone = await _expunge_deleted(selected, chosen)
+    await state.tell_news(expunge=True)
+    code = ""
+    if gone and state.enabled("QRESYNC"):
+        code = f"HIGHESTMODSEQ {selected.view.modseq}"  # RFC 7162 §3.2.7
+    state.conversation.ok(code=code)
+
+
+async def _expunge_deleted(selected: Selected, chosen: NumSet | None) -> NumSet:
+    uids = selected.view.uids if chosen is None else chosen
+    rows = await selected.mailbox.rows(uids, [Column.FLAGS])
+    deleted = [
+        uid for uid, mask in zip(rows.uids, rows[Column.FLAGS], strict=True) if mask & DELETED
+    ]
+    if not deleted:
+        return NumSet()
+    return await selected.mailbox.expunge(NumSet.of(deleted))
+
+
+async def copy(state: SessionState, command: Copy) -> None:
+    """COPY and UID COPY (RFC 9051 §6.4.7)."""
+    selected = state.chosen()
+    uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
+    copied = None
+    if uids:
+        copied = await selected.mailbox.copy(uids, command.mailbox)
+    elif not await state.home.status([command.mailbox]):
+        raise NoSuchMailbox
+    await state.tell_news(expunge=command.tells_expunge)
+    state.conversation.ok(code=_copyuid(copied))
+
+
+async def move(state: SessionState, command: Move) -> None:
+    """MOVE and UID MOVE (RFC 9051 §6.4.8): COPYUID is told before the messages go."""
+    selected = state.writable()
+    uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
+    if uids:
+        moved = await selected.mailbox.move(uids, command.mailbox)
+        code = _copyuid(moved)
+        if code:
+            state.conversation.send(responses.condition("OK", "Moved", code))
+    elif not await state.home.status([command.mailbox]):
+        raise NoSuchMailbox
+    await state.tell_news(expunge=True)
+    state.conversation.ok()
+
+
+def _copyuid(copied: Copied | None) -> str:
+    """RFC 4315 §3: no code where nothing was copied."""
+    if copied is None or not copied.sources:
+        return ""
+    sources, targets = NumSet.of(copied.sources), NumSet.of(copied.targets)
+    return f"COPYUID {copied.uid_validity} {sources} {targets}"
+
+
+async def close(state: SessionState, command: Close) -> None:
+    """CLOSE (RFC 9051 §6.4.1): expunges in silence, unless the mailbox is read-only."""
+    selected = state.chosen()
+    if not selected.read_only:
+        await _expunge_deleted(selected, None)
+    state.close_mailbox()
+    state.conversation.ok()
+
+
+async def unselect(state: SessionState, command: Unselect) -> None:
+    """UNSELECT (RFC 9051 §6.4.2)."""
+    state.close_mailbox()
+    state.conversation.ok()

@@ -1,0 +1,332 @@
+r"""FETCH (RFC 9051 §6.4.5): columns from the store, joined bytes to the client, in blocks.
+
+The messages are fixed when the command begins (a `Selection` of the view); rows are read and sent a
+block at a time, and the next block is read only when the socket took the last one.  So a client
+that stops reading holds one block, nobody holds a lock, and what other sessions change meanwhile
+shows in later blocks or in the news after the command.
+
+``\Seen`` is set once, for all messages whose bodies were read, when the last block is out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mailplat.interfaces.store import BodyRange, Column, Rows
+from mailplat.model.errors import Expunged, MailError
+from mailplat.model.flags import SEEN, FlagAction
+from mailplat.model.numset import NumSet
+from mailplat.proto.imap import responses
+from mailplat.proto.imap.commands import Fetch
+from mailplat.proto.imap.fetch_items import (
+    Attribute,
+    BinarySize,
+    FetchItem,
+    Preview,
+    Section,
+    SectionText,
+)
+from mailplat.proto.imap.fetch_writer import (
+    FETCH_END,
+    FetchWriter,
+    Kind,
+    date_column,
+    fetch_start,
+    literal_start,
+    object_id_column,
+    string_column,
+    text_column,
+)
+from mailplat.proto.imap.view import Selection
+from mailplat.sessions.imap.sections import Piece, from_header, locate, needs_header_only
+from mailplat.sessions.imap.selected import Selected
+from mailplat.sessions.imap.state import SessionState
+
+__all__ = ["fetch"]
+
+
+class UnknownEncoding(MailError):
+    """A part's transfer encoding cannot be taken off (RFC 3516 §4.3)."""
+
+    imap_code = "UNKNOWN-CTE"
+    public = "Unknown transfer encoding"
+
+
+async def fetch(state: SessionState, command: Fetch) -> None:
+    """FETCH and UID FETCH."""
+    selected = state.chosen()
+    if command.changed_since is not None or Attribute.MODSEQ in command.items:
+        state.use_condstore()
+    selection = selected.view.select(command.numbers, uid=command.uid)
+    if command.partial is not None:
+        selection = selection.block(*_page(command.partial.bounds(len(selection))))
+    if command.vanished and command.changed_since is not None:
+        await _tell_vanished(state, selected, command)
+    fetching = _Fetching(state, selected, command)
+    answered = await fetching.send(selection)
+    if fetching.reads_bodies and not selected.read_only:
+        await _mark_seen(state, selected, selection)
+    await state.tell_news(expunge=command.tells_expunge)
+    if not answered:
+        # RFC 5530 §3 EXPUNGEISSUED: some went while the command ran
+        state.conversation.ok("Some messages were removed", Expunged.imap_code)
+        return
+    state.conversation.ok()
+
+
+def _page(bounds: tuple[int, int]) -> tuple[int, int]:
+    start, stop = bounds
+    return start, stop - start
+
+
+async def _tell_vanished(state: SessionState, selected: Selected, command: Fetch) -> None:
+    """VANISHED (EARLIER) of the UIDs asked for (RFC 7162 §3.2.6)."""
+    assert command.changed_since is not None
+    changes = await selected.mailbox.changes_since(command.changed_since)
+    asked = command.numbers.resolve(selected.view.uids[-1] if selected.view.exists else 0)
+    gone = changes.vanished & asked
+    state.conversation.send(responses.vanished(gone, earlier=True))
+
+
+async def _mark_seen(state: SessionState, selected: Selected, selection: Selection) -> None:
+    r"""Set ``\Seen`` where it is missing, in one call, and tell the new flags."""
+    rows = await selected.mailbox.rows(selection.uids, (Column.FLAGS,))
+    unseen = [
+        uid for uid, mask in zip(rows.uids, rows[Column.FLAGS], strict=True) if not mask & SEEN
+    ]
+    if not unseen:
+        return
+    stored = await selected.mailbox.store_flags(NumSet.of(unseen), FlagAction.ADD, ["\\Seen"], None)
+    told = selected.view.stored(stored, selected.mailbox.keywords, uid=False, silent=False)
+    state.conversation.send(told)
+
+
+_COLUMNS = {
+    Attribute.FLAGS: Column.FLAGS,
+    Attribute.INTERNALDATE: Column.DATE,
+    Attribute.SIZE: Column.SIZE,
+    Attribute.ENVELOPE: Column.ENVELOPE,
+    Attribute.BODY: Column.BODY,
+    Attribute.BODYSTRUCTURE: Column.BODYSTRUCTURE,
+    Attribute.MODSEQ: Column.MODSEQ,
+    Attribute.EMAILID: Column.EMAIL_ID,
+    Attribute.SAVEDATE: Column.SAVED,
+}
+"""The columns that items are made of, one for one."""
+
+
+class _Fetching:
+    """One FETCH: what it reads, and how a block of it is written."""
+
+    def __init__(self, state: SessionState, selected: Selected, command: Fetch) -> None:
+        self._state = state
+        self._selected = selected
+        self._items = command.items
+        self._changed_since = command.changed_since
+        self._columns = _columns(command)
+        self._bodies = [item for item in command.items if _reads_body(item)]
+        self._writer = FetchWriter([(item.label, _kind(item)) for item in command.items])
+        self.reads_bodies = any(
+            isinstance(item, Section) and not item.peek for item in command.items
+        )
+
+    async def send(self, selection: Selection) -> bool:
+        """Send all rows; tell whether all of the messages were still there."""
+        size = self._state.services.options.block_rows
+        complete = True
+        for start in range(0, len(selection), size):
+            block = selection.block(start, size)
+            rows = await self._selected.mailbox.rows(block.uids, self._columns)
+            if len(rows.uids) < len(block):
+                complete = False
+                block = self._selected.view.select_uids(rows.uids)
+            if self._changed_since is not None:
+                block, rows = _changed(block, rows, self._changed_since)
+            if self._bodies:
+                await self._send_with_bodies(block, rows)
+            elif len(block):
+                await self._send(block, rows, {})
+        return complete
+
+    async def _send(self, block: Selection, rows: Rows, read: dict[FetchItem, list[bytes]]) -> None:
+        columns = [read[item] if item in read else self._column(item, rows) for item in self._items]
+        self._state.conversation.send(self._writer.block(block.numbers, *columns))
+        await self._state.link.drained()
+
+    def _column(self, item: FetchItem, rows: Rows) -> Iterable[Any]:
+        """Make an item's column ready for the wire, without opening a body."""
+        match item:
+            case Attribute.UID:
+                return rows.uids
+            case Attribute.FLAGS:
+                return self._selected.view.flag_column(rows.uids, rows[Column.FLAGS])
+            case Attribute.INTERNALDATE:
+                return date_column(rows[Column.DATE])
+            case Attribute.SAVEDATE:
+                return date_column(rows[Column.SAVED])
+            case Attribute.EMAILID:
+                return object_id_column(rows[Column.EMAIL_ID])
+            case Attribute.THREADID:
+                return [b"NIL"] * len(rows.uids)  # RFC 8474 §5.2: threads are not supported
+            case Attribute():
+                return rows[_COLUMNS[item]]
+            case Preview():
+                return text_column(rows[Column.PREVIEW], utf8=self._state.conversation.utf8)
+            case Section():
+                return string_column(map(from_header(item), rows[Column.HEADER]))
+            case _:
+                raise TypeError(f"a FETCH item that nobody knows: {item!r}")
+
+    # with bodies: as many messages at once as fit a block of bytes
+
+    async def _send_with_bodies(self, block: Selection, rows: Rows) -> None:
+        budget = self._state.services.options.block_bytes
+        pieces = [self._pieces(rows, place) for place in range(len(rows.uids))]
+        start = 0
+        while start < len(pieces):
+            stop, waiting = start, 0
+            while stop < len(pieces) and (stop == start or waiting < budget):
+                more = sum(piece.size for piece in pieces[stop] if piece is not None)
+                if more > budget and stop > start:
+                    break
+                waiting += more
+                stop += 1
+            part, part_rows = block.block(start, stop - start), _slice(rows, start, stop)
+            if waiting > budget:
+                await self._stream(part, part_rows, pieces[start])
+            else:
+                read = await self._read(part_rows.uids, pieces[start:stop])
+                await self._send(part, part_rows, read)
+            start = stop
+
+    def _pieces(self, rows: Rows, place: int) -> list[Piece | None]:
+        size, table = rows[Column.SIZE][place], rows[Column.PARTS][place]
+        return [locate(_as_section(item), size, table) for item in self._bodies]
+
+    async def _read(
+        self, uids: Sequence[int], pieces: Sequence[Sequence[Piece | None]]
+    ) -> dict[FetchItem, list[bytes]]:
+        """Read all pieces of some messages in one call, and spell them."""
+        wanted = [
+            BodyRange(uid, piece.start, piece.stop)
+            for uid, row in zip(uids, pieces, strict=True)
+            for piece in row
+            if piece is not None
+        ]
+        found = iter(await self._selected.mailbox.bodies(wanted))
+        columns: list[list[bytes | None]] = [[] for _ in self._bodies]
+        for row in pieces:
+            for piece, column in zip(row, columns, strict=True):
+                data = next(found) if piece is not None else None
+                if data is not None and piece is not None and piece.finish is not None:
+                    data = piece.finish(data)
+                column.append(data)
+        return {
+            item: _spell(item, column) for item, column in zip(self._bodies, columns, strict=True)
+        }
+
+    async def _stream(self, block: Selection, rows: Rows, pieces: Sequence[Piece | None]) -> None:
+        """Send one large message piece by piece, a block of bytes at a time."""
+        conversation, link = self._state.conversation, self._state.link
+        (number,), (uid,) = block.numbers, rows.uids
+        by_item = dict(zip(self._bodies, pieces, strict=True))
+        conversation.send(fetch_start(number))
+        for place, item in enumerate(self._items):
+            conversation.send((b" " if place else b"") + item.label + b" ")
+            piece = by_item.get(item)
+            if item not in by_item:
+                (value,) = self._column(item, rows)
+                conversation.send(_kind(item).value % value)
+            elif piece is None or piece.finish is not None or isinstance(item, BinarySize):
+                read = await self._read_alone(uid, item, piece)
+                conversation.send(read)
+            else:
+                conversation.send(literal_start(piece.size))
+                await self._stream_piece(uid, piece)
+            await link.drained()
+        conversation.send(FETCH_END)
+        await link.drained()
+
+    async def _read_alone(self, uid: int, item: FetchItem, piece: Piece | None) -> bytes:
+        data = None
+        if piece is not None:
+            (data,) = await self._selected.mailbox.bodies([BodyRange(uid, piece.start, piece.stop)])
+            if data is not None and piece.finish is not None:
+                data = piece.finish(data)
+        return _spell(item, [data])[0]
+
+    async def _stream_piece(self, uid: int, piece: Piece) -> None:
+        step = self._state.services.options.block_bytes // 4
+        for start in range(piece.start, piece.stop, step):
+            stop = min(start + step, piece.stop)
+            (data,) = await self._selected.mailbox.bodies([BodyRange(uid, start, stop)])
+            if data is None or len(data) != stop - start:
+                # the literal was announced: only the end of the connection is true now
+                self._state.link.abort()
+                raise Expunged(f"UID {uid} ended at {start} while it was sent")
+            self._state.conversation.send(data)
+            await self._state.link.drained()
+
+
+def _columns(command: Fetch) -> frozenset[Column]:
+    """List what the rows must have."""
+    columns: set[Column] = set()
+    for item in command.items:
+        if _reads_body(item):
+            columns |= {Column.SIZE, Column.PARTS}
+        elif isinstance(item, Section):
+            columns.add(Column.HEADER)
+        elif isinstance(item, Preview):
+            columns.add(Column.PREVIEW)
+        elif item in _COLUMNS:
+            columns.add(_COLUMNS[item])
+    if command.changed_since is not None:
+        columns.add(Column.MODSEQ)
+    return frozenset(columns)
+
+
+def _reads_body(item: FetchItem) -> bool:
+    return isinstance(item, BinarySize) or (
+        isinstance(item, Section) and not needs_header_only(item)
+    )
+
+
+def _kind(item: FetchItem) -> Kind:
+    if item in (Attribute.UID, Attribute.SIZE):
+        return Kind.NUMBER
+    return Kind.MODSEQ if item is Attribute.MODSEQ else Kind.READY
+
+
+def _as_section(item: FetchItem) -> Section:
+    """BINARY.SIZE asks for the size of what BINARY would give (RFC 3516 §4.3)."""
+    if isinstance(item, Section):
+        return item
+    assert isinstance(item, BinarySize)
+    return Section(item.label, item.part, SectionText.ALL, binary=True)
+
+
+def _spell(item: FetchItem, column: Sequence[bytes | None]) -> list[bytes]:
+    if isinstance(item, BinarySize):
+        return [b"%d" % len(data or b"") for data in column]
+    return string_column(column)
+
+
+def _changed(block: Selection, rows: Rows, since: int) -> tuple[Selection, Rows]:
+    """Keep the rows with a higher MODSEQ (RFC 7162 §3.1.4.1)."""
+    places = [place for place, modseq in enumerate(rows[Column.MODSEQ]) if modseq > since]
+    if len(places) == len(rows.uids):
+        return block, rows
+    uids = [rows.uids[place] for place in places]
+    numbers = [block.numbers[place] for place in places]
+    columns = {
+        column: [values[place] for place in places] for column, values in rows.columns.items()
+    }
+    return Selection(numbers, uids), Rows(uids, columns)
+
+
+def _slice(rows: Rows, start: int, stop: int) -> Rows:
+    return Rows(
+        rows.uids[start:stop],
+        {column: values[start:stop] for column, values in rows.columns.items()},
+    )

@@ -1,0 +1,176 @@
+"""Before a mailbox is open: greetings, TLS, log-in, and what both sides can do."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from mailplat.model.credentials import Credentials, PasswordCredentials
+from mailplat.model.errors import AuthenticationFailed
+from mailplat.proto import sasl
+from mailplat.proto.imap import responses
+from mailplat.proto.imap.commands import (
+    Authenticate,
+    AuthenticateResponse,
+    Capability,
+    Enable,
+    Id,
+    Login,
+    Logout,
+    Noop,
+    StartTLS,
+)
+from mailplat.sessions.imap.capabilities import ENABLES, capabilities, log_in_allowed
+from mailplat.sessions.imap.state import SessionState
+
+__all__ = [
+    "authenticate",
+    "authenticate_response",
+    "capability",
+    "enable",
+    "greet",
+    "identify",
+    "login",
+    "logout",
+    "noop",
+    "start_tls",
+]
+
+_log = Logger()
+
+
+def greet(state: SessionState) -> None:
+    """Say hello, with what can be done (RFC 9051 §7.1)."""
+    state.conversation.greet("mailplat ready", _code(state))
+
+
+def _code(state: SessionState) -> str:
+    return "CAPABILITY " + " ".join(capabilities(state))
+
+
+async def capability(state: SessionState, command: Capability) -> None:
+    """CAPABILITY (RFC 9051 §6.1.1)."""
+    state.conversation.send(responses.capability(capabilities(state)))
+    state.conversation.ok()
+
+
+async def noop(state: SessionState, command: Noop) -> None:
+    """NOOP (RFC 9051 §6.1.2): what is new was told before this."""
+    state.conversation.ok()
+
+
+async def logout(state: SessionState, command: Logout) -> None:
+    """LOGOUT (RFC 9051 §6.1.3)."""
+    state.close_mailbox()
+    state.conversation.ok()
+
+
+async def identify(state: SessionState, command: Id) -> None:
+    """ID (RFC 2971): say who we are; what the client says of itself goes to the log."""
+    said = dict(command.fields)
+    _log.info(
+        "{session} is {client} {version}",
+        session=state.link.session_id,
+        client=(said.get("name") or "unnamed")[:100],
+        version=(said.get("version") or "")[:40],
+    )
+    state.conversation.send(responses.identity(dict(state.services.options.server_id)))
+    state.conversation.ok()
+
+
+async def enable(state: SessionState, command: Enable) -> None:
+    """ENABLE (RFC 5161 §3.1): unknown capabilities are passed over in silence."""
+    wanted = [name for name in command.capabilities if name in ENABLES]
+    turned_on = [name for name in wanted if name not in state.services.options.disabled]
+    state.conversation.send(responses.enabled(turned_on))
+    state.conversation.enable(turned_on)
+    if state.selected is not None:
+        state.selected.extensions_changed(state.conversation.enabled)
+    state.conversation.ok()
+
+
+async def start_tls(state: SessionState, command: StartTLS) -> None:
+    """STARTTLS (RFC 9051 §6.2.1)."""
+    if state.link.peer.tls is not None or not state.services.options.offers_tls:
+        state.conversation.bad("TLS is active already, or not offered here")
+        return
+    state.conversation.ok("Begin TLS negotiation now")
+    state.link.start_tls()
+
+
+async def login(state: SessionState, command: Login) -> None:
+    """LOGIN (RFC 9051 §6.2.3)."""
+    if not log_in_allowed(state):
+        state.conversation.no("Log-in needs TLS here", "PRIVACYREQUIRED")  # RFC 5530 §3
+        return
+    await _present(state, PasswordCredentials(command.user, command.password))
+
+
+async def authenticate(state: SessionState, command: Authenticate) -> None:
+    """AUTHENTICATE (RFC 9051 §6.2.2)."""
+    if not log_in_allowed(state):
+        state.conversation.no("Log-in needs TLS here", "PRIVACYREQUIRED")
+        return
+    start = state.services.mechanisms.get(command.mechanism)
+    if start is None:
+        state.conversation.no("No such authentication mechanism", "CANNOT")
+        return
+    state.exchange = start()
+    await _step(state, sasl.begin(state.exchange, command.initial))
+
+
+async def authenticate_response(state: SessionState, event: AuthenticateResponse) -> None:
+    """A line behind AUTHENTICATE."""
+    exchange = state.exchange
+    if exchange is None:
+        raise RuntimeError("a response without an exchange")
+    await _step(state, sasl.respond(exchange, event.line))
+
+
+async def _step(state: SessionState, step: sasl.Step) -> None:
+    if isinstance(step, sasl.Challenge):
+        state.conversation.challenge(step.line)
+        return
+    state.exchange = None
+    if isinstance(step, sasl.Failed):
+        state.conversation.bad(_WORDS[step.failure])
+        return
+    await _present(state, step)
+
+
+_WORDS = {
+    sasl.Failure.CANCELLED: "Authentication cancelled",  # RFC 9051 §6.2.2
+    sasl.Failure.MALFORMED: "Malformed authentication response",
+    sasl.Failure.TOO_LONG: "Authentication response too long",
+}
+
+
+async def _present(state: SessionState, credentials: Credentials) -> None:
+    """Check credentials, after whatever delay the address earned before."""
+    throttle, address = state.services.throttle, state.link.peer.address
+    await throttle.wait(address)
+    try:
+        if credentials.authzid not in ("", credentials.authcid):
+            raise AuthenticationFailed(f"{credentials.authcid} may not act for another")
+        account = await state.services.accounts.check_password(
+            credentials.authcid, credentials.password
+        )
+    except AuthenticationFailed as error:
+        throttle.failed(address, credentials.authcid, credentials.password)
+        _log.info(
+            "{session} log-in of {account} from {address} failed: {reason}",
+            session=state.link.session_id,
+            account=credentials.authcid,
+            address=address,
+            reason=error.reason,
+        )
+        state.conversation.refuse(error)
+        return
+    throttle.succeeded(address)
+    await state.log_in(account)
+    _log.info(
+        "{session} {account} logged in from {address}",
+        session=state.link.session_id,
+        account=account.name,
+        address=address,
+    )
+    state.conversation.ok("Logged in", _code(state))

@@ -1,0 +1,115 @@
+"""Commands about mailboxes as a whole: make, remove, rename, subscribe, count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mailplat.interfaces.store import IHome
+from mailplat.model.errors import AlreadyExists, Cannot, NoSuchMailbox
+from mailplat.model.mailbox import MailboxStatus
+from mailplat.proto.imap import responses
+from mailplat.proto.imap.commands import (
+    Create,
+    Delete,
+    Namespace,
+    Rename,
+    Status,
+    StatusItem,
+    Subscribe,
+    Unsubscribe,
+)
+from mailplat.sessions.imap.state import SessionState
+
+__all__ = [
+    "create",
+    "delete",
+    "namespace",
+    "rename",
+    "status",
+    "status_values",
+    "subscribe",
+    "unsubscribe",
+]
+
+
+async def create(state: SessionState, command: Create) -> None:
+    """CREATE (RFC 9051 §6.3.4), with the mailbox's id (RFC 8474 §4.1)."""
+    if command.special_use:
+        await _check_uses(state.home, command)
+    mailbox_id = await state.home.create(command.mailbox, command.special_use)
+    state.conversation.ok(code=f"MAILBOXID ({mailbox_id})")
+
+
+async def _check_uses(home: IHome, command: Create) -> None:
+    """Refuse a use that another mailbox has already (RFC 6154 §3: USEATTR is ours to choose)."""
+    for info in await home.mailboxes():
+        if info.special_use & command.special_use:
+            raise AlreadyExists(public="Another mailbox has that use already")
+
+
+async def delete(state: SessionState, command: Delete) -> None:
+    """DELETE (RFC 9051 §6.3.5)."""
+    name = command.mailbox
+    if state.selected is not None and state.selected.mailbox.name == name:
+        state.close_mailbox()
+    try:
+        await state.home.delete(name)
+    except NoSuchMailbox:
+        infos = await state.home.mailboxes()
+        if any(info.name == name and not info.exists for info in infos):
+            raise Cannot(public="Only mailboxes below it exist") from None
+        raise
+    state.conversation.ok()
+
+
+async def rename(state: SessionState, command: Rename) -> None:
+    """RENAME (RFC 9051 §6.3.6)."""
+    await state.home.rename(command.source, command.target)
+    state.conversation.ok()
+
+
+async def subscribe(state: SessionState, command: Subscribe) -> None:
+    """SUBSCRIBE (RFC 9051 §6.3.7)."""
+    await state.home.subscribe(command.mailbox)
+    state.conversation.ok()
+
+
+async def unsubscribe(state: SessionState, command: Unsubscribe) -> None:
+    """UNSUBSCRIBE (RFC 9051 §6.3.8)."""
+    await state.home.unsubscribe(command.mailbox)
+    state.conversation.ok()
+
+
+async def namespace(state: SessionState, command: Namespace) -> None:
+    """NAMESPACE (RFC 2342): one personal namespace, no others."""
+    state.conversation.send(responses.namespace())
+    state.conversation.ok()
+
+
+async def status(state: SessionState, command: Status) -> None:
+    """STATUS (RFC 9051 §6.3.11)."""
+    found = await state.home.status([command.mailbox])
+    if command.mailbox not in found:
+        raise NoSuchMailbox
+    values = status_values(state, command.items, found[command.mailbox])
+    state.conversation.send(responses.status(command.mailbox, values, utf8=state.conversation.utf8))
+    state.conversation.ok()
+
+
+def status_values(
+    state: SessionState, items: Iterable[StatusItem], counted: MailboxStatus
+) -> dict[StatusItem, int | str]:
+    """Pick what was asked for, in the order asked."""
+    values: dict[StatusItem, int | str] = {
+        StatusItem.MESSAGES: counted.messages,
+        StatusItem.RECENT: counted.recent,
+        StatusItem.UIDNEXT: counted.uid_next,
+        StatusItem.UIDVALIDITY: counted.uid_validity,
+        StatusItem.UNSEEN: counted.unseen,
+        StatusItem.DELETED: counted.deleted,
+        StatusItem.SIZE: counted.size,
+        StatusItem.HIGHESTMODSEQ: counted.highest_modseq,
+        StatusItem.MAILBOXID: counted.mailbox_id,
+        StatusItem.APPENDLIMIT: state.services.options.message_size,
+    }
+    return {item: values[item] for item in items if item in values}

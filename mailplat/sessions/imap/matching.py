@@ -1,0 +1,283 @@
+"""Which messages match a search key (RFC 9051 §6.4.4).
+
+A key narrows an ascending list of UIDs to those that match.  `And` hands the result of one key
+to the next, the cheapest first, so that headers and bodies are read only of messages that all the
+flags, dates and sizes leave over.  Columns come in blocks; bodies are read a bounded number of
+bytes at a time, and the reactor goes on between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from mailplat.interfaces.store import BodyRange, Column
+from mailplat.message import dates, headers, words
+from mailplat.message.text import fold, search_header, search_text
+from mailplat.model.flags import FIRST_KEYWORD, SYSTEM_FLAGS
+from mailplat.proto.imap.search_keys import (
+    All,
+    And,
+    BodyHas,
+    DateIs,
+    DateOf,
+    EmailId,
+    HasFlag,
+    HeaderHas,
+    Larger,
+    ModSeq,
+    Not,
+    Numbers,
+    Older,
+    Or,
+    Recent,
+    SaveDateSupported,
+    SearchKey,
+    Smaller,
+    TextHas,
+    ThreadId,
+    When,
+    Younger,
+)
+from mailplat.sessions.imap.selected import Selected
+from mailplat.sessions.imap.services import IMAPServices
+
+__all__ = ["Matching"]
+
+_DAY = 86_400
+_ZONES = 15 * 3600
+"""Seconds by which a Date field's own day may differ from the day in UTC, with room."""
+
+
+class Matching:
+    """Finds the messages of an open mailbox that match a key.
+
+    Args:
+        selected: The open mailbox.
+        services: For limits and the time.
+    """
+
+    def __init__(self, selected: Selected, services: IMAPServices) -> None:
+        self._selected = selected
+        self._services = services
+
+    async def find(self, key: SearchKey, uids: Sequence[int]) -> Sequence[int]:
+        """Give those of ascending UIDs that match, ascending."""
+        match key:
+            case All() | SaveDateSupported():
+                return uids
+            case And(keys):
+                for part in sorted(keys, key=_cost):
+                    if not uids:
+                        break
+                    uids = await self.find(part, uids)
+                return uids
+            case Or(keys):
+                return await self._any(keys, uids)
+            case Not(inner):
+                return _minus(uids, await self.find(inner, uids))
+            case Numbers(numbers, uid):
+                return self._selected.view.resolve_uids(numbers, uid=uid).select(uids)
+            case Recent():
+                return [one for one in uids if one >= self._selected.recent_uid]
+            case HeaderHas(name, text):
+                return await self._with_header(name, text, uids)
+            case BodyHas(text):
+                return await self._with_text(text, uids, whole=False)
+            case TextHas(text):
+                return await self._with_text(text, uids, whole=True)
+            case DateIs(DateOf.SENT, when, _):
+                return await self._sent(key, when, uids)
+            case _:
+                column, test = self._simple(key)
+                return await self._by_column(column, test, uids)
+
+    def _simple(self, key: SearchKey) -> tuple[Column, Callable[[Any], bool]]:
+        """Give the column and the test of a key that needs no more."""
+        now = int(self._services.now())
+        match key:
+            case HasFlag(flag):
+                mask = self._mask(flag)
+                return Column.FLAGS, lambda flags: flags & mask != 0
+            case DateIs(of, when, _):
+                column = Column.SAVED if of is DateOf.SAVED else Column.DATE
+                first, last = _bounds(key)
+                if when is When.BEFORE:
+                    return column, lambda date: date < first
+                if when is When.ON:
+                    return column, lambda date: first <= date < last
+                return column, lambda date: date >= first
+            case Larger(size):
+                return Column.SIZE, lambda have: have > size
+            case Smaller(size):
+                return Column.SIZE, lambda have: have < size
+            case Older(seconds):
+                return Column.DATE, lambda date: date <= now - seconds
+            case Younger(seconds):
+                return Column.DATE, lambda date: date >= now - seconds
+            case ModSeq(modseq):
+                return Column.MODSEQ, lambda have: have >= modseq
+            case EmailId(object_id):
+                return Column.EMAIL_ID, lambda have: have == object_id
+            case ThreadId():
+                return Column.FLAGS, lambda _: False  # RFC 8474 §5.2: no thread ids, no match
+            case _:
+                raise TypeError(f"a search key that nobody knows: {key!r}")
+
+    def _mask(self, flag: str) -> int:
+        """Give a flag's bit; 0, which no message has, for a keyword nobody used."""
+        if flag in SYSTEM_FLAGS:
+            return SYSTEM_FLAGS[flag]
+        for index, keyword in enumerate(self._selected.mailbox.keywords):
+            if keyword.lower() == flag.lower():
+                return 1 << (FIRST_KEYWORD + index)
+        return 0
+
+    async def _any(self, keys: Sequence[SearchKey], uids: Sequence[int]) -> Sequence[int]:
+        """Match any of the keys; the dearer ones are asked only about what is left."""
+        found: set[int] = set()
+        rest = uids
+        for part in sorted(keys, key=_cost):
+            matched = await self.find(part, rest)
+            found.update(matched)
+            rest = _minus(rest, matched)
+        return [uid for uid in uids if uid in found]
+
+    async def _by_column(
+        self, column: Column, test: Callable[[Any], bool], uids: Sequence[int]
+    ) -> Sequence[int]:
+        rows = await self._selected.mailbox.rows(uids, (column,))
+        return [uid for uid, value in zip(rows.uids, rows[column], strict=True) if test(value)]
+
+    async def _sent(self, key: DateIs, when: When, uids: Sequence[int]) -> Sequence[int]:
+        """Compare the Date field's own day (RFC 9051 §6.4.4 SENTON: zone disregarded).
+
+        The column has the time in UTC; only where the zone could matter the field is read.
+        """
+        first, last = _bounds(key)
+        rows = await self._selected.mailbox.rows(uids, (Column.SENT,))
+        found, unsure = [], []
+        for uid, sent in zip(rows.uids, rows[Column.SENT], strict=True):
+            if sent is None:
+                continue
+            if min(abs(sent - first), abs(sent - last)) < _ZONES:
+                unsure.append(uid)
+            elif (
+                sent < first
+                if when is When.BEFORE
+                else sent >= first
+                if when is When.SINCE
+                else first <= sent < last
+            ):
+                found.append(uid)
+        if unsure:
+            async for uid, header in self._headers(unsure):
+                day = _own_day(headers.first(header, b"Date") or b"")
+                if day is not None and (
+                    day < key.day
+                    if when is When.BEFORE
+                    else day >= key.day
+                    if when is When.SINCE
+                    else day == key.day
+                ):
+                    found.append(uid)
+            found.sort()
+        return found
+
+    async def _headers(self, uids: Sequence[int]) -> Any:
+        """Read headers, a block at a time."""
+        size = self._services.options.block_rows
+        for start in range(0, len(uids), size):
+            rows = await self._selected.mailbox.rows(uids[start : start + size], (Column.HEADER,))
+            for uid, header in zip(rows.uids, rows[Column.HEADER], strict=True):
+                yield uid, header
+
+    async def _with_header(self, name: str, text: str, uids: Sequence[int]) -> Sequence[int]:
+        wanted, field = fold(text), name.encode("ascii", "replace")
+        probe = _probe(wanted)
+        found = []
+        async for uid, header in self._headers(uids):
+            # most headers are known not to match without looking for the field
+            if probe and b"=?" not in header and header.isascii() and probe not in header.lower():
+                continue
+            if any(wanted in fold(words.decode(value)) for value in headers.every(header, field)):
+                found.append(uid)
+        return found
+
+    async def _with_text(self, text: str, uids: Sequence[int], *, whole: bool) -> Sequence[int]:
+        """Look into bodies, ``whole`` also into headers; a block of bytes at a time."""
+        wanted = fold(text)
+        if not wanted:
+            return uids
+        found: list[int] = []
+        rows = await self._selected.mailbox.rows(uids, (Column.SIZE, Column.PARTS))
+        batch: list[tuple[int, int, bytes]] = []
+        waiting = 0
+        for row in zip(rows.uids, rows[Column.SIZE], rows[Column.PARTS], strict=True):
+            batch.append(row)
+            waiting += row[1]
+            if waiting >= self._services.options.block_bytes:
+                found.extend(await self._in_bodies(wanted, batch, whole))
+                batch, waiting = [], 0
+        found.extend(await self._in_bodies(wanted, batch, whole))
+        return found
+
+    async def _in_bodies(
+        self, wanted: str, batch: Sequence[tuple[int, int, bytes]], whole: bool
+    ) -> list[int]:
+        if not batch:
+            return []
+        ranges = [BodyRange(uid, 0, size) for uid, size, _ in batch]
+        bodies = await self._selected.mailbox.bodies(ranges)
+        return [
+            uid
+            for (uid, _, parts), body in zip(batch, bodies, strict=True)
+            if body is not None
+            and (
+                wanted in search_text(body, parts)
+                or (whole and wanted in search_header(headers.split(body)[0]))
+            )
+        ]
+
+
+def _bounds(key: DateIs) -> tuple[int, int]:
+    """Give the first second of a key's day, and the first of the next."""
+    first = int(datetime(key.day.year, key.day.month, key.day.day, tzinfo=UTC).timestamp())
+    return first, first + _DAY
+
+
+def _own_day(value: bytes) -> date | None:
+    """Read the day of a Date field as it was where the sender is."""
+    moment = dates.parse(value)
+    if moment is None:
+        return None
+    return (datetime(1970, 1, 1) + timedelta(seconds=moment.seconds, minutes=moment.offset)).date()
+
+
+def _minus(uids: Sequence[int], gone: Sequence[int]) -> Sequence[int]:
+    if not gone:
+        return uids
+    taken = set(gone)
+    return [uid for uid in uids if uid not in taken]
+
+
+def _probe(wanted: str) -> bytes:
+    """Pick what must stand in the header's own bytes if the text is there: its longest word."""
+    word = max(wanted.split() or [""], key=len)
+    return word.encode("ascii") if word.isascii() else b""
+
+
+_COSTS: dict[type[SearchKey], int] = {HeaderHas: 2, BodyHas: 4, TextHas: 4}
+
+
+def _cost(key: SearchKey) -> int:
+    """Say how dear a key is: memory 1, headers 2, bodies 4."""
+    match key:
+        case Not(inner):
+            return _cost(inner)
+        case And(keys) | Or(keys):
+            return max(map(_cost, keys))
+        case DateIs(DateOf.SENT):
+            return 2
+    return _COSTS.get(type(key), 1)

@@ -1,0 +1,120 @@
+"""SELECT and EXAMINE (RFC 9051 §6.3.2), with what a returning client missed (RFC 7162 §3.2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailplat.interfaces.store import Column, IMailbox, MailboxState
+from mailplat.model.flags import SEEN
+from mailplat.model.numset import MAX_NUMBER
+from mailplat.proto.imap import responses
+from mailplat.proto.imap.commands import Qresync, Select
+from mailplat.proto.imap.fetch_writer import FetchWriter, Kind
+from mailplat.proto.imap.view import View
+from mailplat.sessions.imap.selected import Selected
+from mailplat.sessions.imap.state import SessionState
+
+__all__ = ["select"]
+
+
+async def select(state: SessionState, command: Select) -> None:
+    """SELECT and EXAMINE."""
+    if state.selected is not None:
+        state.close_mailbox()
+        # RFC 9051 §7.1 CLOSED: what follows is about the new mailbox
+        state.conversation.send(responses.condition("OK", "Previous mailbox closed", "CLOSED"))
+    mailbox = await state.home.open_mailbox(command.mailbox)
+    try:
+        now = await mailbox.state(claim_recent=not command.read_only)
+        unseen = await _first_unseen(mailbox, now.uids)
+    except BaseException:
+        mailbox.close()
+        raise
+    if command.condstore:
+        state.use_condstore()
+    rev2 = state.enabled("IMAP4REV2")
+    view = View(
+        now.uids,
+        now.modseq,
+        mailbox.keywords,
+        recent_uid=MAX_NUMBER + 1 if rev2 else now.recent_uid,
+        condstore=state.enabled("CONDSTORE") or state.enabled("QRESYNC"),
+        qresync=state.enabled("QRESYNC"),
+        read_only=command.read_only,
+    )
+    state.selected = Selected(
+        mailbox,
+        view,
+        read_only=command.read_only,
+        recent_uid=now.recent_uid,
+        changed=state.store_has_news,
+    )
+    _describe(state, view, mailbox, now, unseen, rev2=rev2)
+    if rev2:
+        # RFC 9051 §6.3.2: which mailbox it is, in its normal spelling
+        row = responses.list_row([], mailbox.name, utf8=state.conversation.utf8)
+        state.conversation.send(row)
+    if command.qresync is not None:
+        await _resynchronize(state, state.selected, command.qresync)
+    state.conversation.mailbox_opened()
+    code = "READ-ONLY" if command.read_only else "READ-WRITE"
+    state.conversation.ok(code=code)
+
+
+async def _first_unseen(mailbox: IMailbox, uids: Sequence[int]) -> int:
+    r"""Give the sequence number of the first message without ``\Seen``; 0 if there is none."""
+    rows = await mailbox.rows(uids, (Column.FLAGS,))
+    masks = rows[Column.FLAGS]
+    return next((place for place, mask in enumerate(masks, 1) if not mask & SEEN), 0)
+
+
+def _describe(
+    state: SessionState,
+    view: View,
+    mailbox: IMailbox,
+    now: MailboxState,
+    unseen: int,
+    *,
+    rev2: bool,
+) -> None:
+    """Tell what RFC 9051 §6.3.2 and RFC 3501 §6.3.1 ask for."""
+
+    def ok(text: str, code: str) -> bytes:
+        return responses.condition("OK", text, code)
+
+    told = [
+        responses.flags(mailbox.keywords),
+        responses.permanent_flags(mailbox.keywords, read_only=view.read_only),
+        responses.exists(view.exists),
+    ]
+    if not rev2:
+        told.append(responses.recent(view.recent))
+        if unseen:
+            told.append(ok("First unseen", f"UNSEEN {unseen}"))
+    told += [
+        ok("UIDs valid", f"UIDVALIDITY {mailbox.uid_validity}"),
+        ok("Predicted next UID", f"UIDNEXT {now.uid_next}"),
+        ok("Highest MODSEQ", f"HIGHESTMODSEQ {now.modseq}"),
+        ok("Mailbox id", f"MAILBOXID ({mailbox.mailbox_id})"),  # RFC 8474 §4.2
+    ]
+    state.conversation.send(b"".join(told))
+
+
+async def _resynchronize(state: SessionState, selected: Selected, known: Qresync) -> None:
+    """Tell a returning client what changed since it was here (RFC 7162 §3.2.5.1)."""
+    mailbox, view = selected.mailbox, selected.view
+    if known.uid_validity != mailbox.uid_validity:
+        return
+    changes = await mailbox.changes_since(known.modseq)
+    vanished = changes.vanished
+    if known.known_uids is not None:
+        vanished = vanished & known.known_uids
+    state.conversation.send(responses.vanished(vanished, earlier=True))
+    uids = sorted([*changes.added, *changes.changed])
+    if known.known_uids is not None:
+        uids = known.known_uids.select(uids)
+    rows = await mailbox.rows(uids, (Column.FLAGS, Column.MODSEQ))
+    chosen = view.select_uids(rows.uids)
+    writer = FetchWriter([(b"UID", Kind.NUMBER), (b"FLAGS", Kind.READY), (b"MODSEQ", Kind.MODSEQ)])
+    flags = view.flag_column(rows.uids, rows[Column.FLAGS])
+    state.conversation.send(writer.block(chosen.numbers, rows.uids, flags, rows[Column.MODSEQ]))

@@ -1,0 +1,80 @@
+"""The open mailbox of a session: the store's handle, the client's view, and news between them.
+
+Invariants:
+
+- The view takes changes in here alone, at a moment when no other coroutine of the session is in
+  the middle of something that counts on sequence numbers.
+- The store is asked for changes only after it said that there are some, so a command on a quiet
+  mailbox costs it nothing.
+- What the client was told is gone is acknowledged to the store, and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from mailplat.interfaces.store import IMailbox, IWatch
+from mailplat.proto.imap.view import View
+
+__all__ = ["Selected"]
+
+
+class Selected:
+    """One SELECT or EXAMINE, until the mailbox is closed.
+
+    Args:
+        mailbox: The open handle; closed by `close`.
+        view: What the client knows.
+        read_only: Whether nothing may be changed (EXAMINE).
+        recent_uid: Messages from this UID on are recent to the session.
+        changed: Called whenever the store has news.
+    """
+
+    def __init__(
+        self,
+        mailbox: IMailbox,
+        view: View,
+        *,
+        read_only: bool,
+        recent_uid: int,
+        changed: Callable[[], None],
+    ) -> None:
+        self.mailbox = mailbox
+        self.view = view
+        self.read_only = read_only
+        self.recent_uid = recent_uid
+        self._changed = changed
+        self._behind = True  # something may have come between opening and watching
+        self._watch: IWatch = mailbox.watch(self._told)
+
+    def _told(self) -> None:
+        self._behind = True
+        self._changed()
+
+    async def news(self, *, expunge: bool) -> bytes:
+        """Give what the client may be told now.
+
+        Raises:
+            NoSuchMailbox: The mailbox was deleted.
+        """
+        view = self.view
+        while self._behind:
+            self._behind = False
+            view.take(await self.mailbox.changes_since(view.modseq), self.mailbox.keywords)
+        if not view.pending:
+            return b""
+        told = view.tell(expunge=expunge)
+        self.mailbox.acknowledge(view.acknowledged)
+        return told
+
+    def extensions_changed(self, enabled: Collection[str]) -> None:
+        """The client turned extensions on: the view speaks accordingly from now on."""
+        self.view.condstore = self.view.condstore or not {"CONDSTORE", "QRESYNC"}.isdisjoint(
+            enabled
+        )
+        self.view.qresync = "QRESYNC" in enabled
+
+    def close(self) -> None:
+        """Let go of the mailbox.  Twice is no error."""
+        self._watch.stop()
+        self.mailbox.close()

@@ -1,0 +1,114 @@
+"""Where an IMAP session stands: who it speaks for, and what it has open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailplat.interfaces.net import ILink
+from mailplat.interfaces.store import IHome
+from mailplat.model.account import Account
+from mailplat.model.errors import NotPermitted, Unavailable
+from mailplat.proto.imap.conversation import ServerConversation
+from mailplat.proto.sasl import Exchange
+from mailplat.sessions.imap.selected import Selected
+from mailplat.sessions.imap.services import IMAPServices
+
+if TYPE_CHECKING:
+    from mailplat.sessions.imap.append import Appending
+    from mailplat.sessions.imap.idle import Idling
+
+__all__ = ["SessionState"]
+
+
+class _ReadOnly(NotPermitted):
+    imap_code = "READ-ONLY"
+    public = "The mailbox is open for reading only"
+
+
+class SessionState:
+    """The state of one session; commands read and change it.
+
+    Attributes:
+        services: What all sessions share.
+        link: The connection.
+        conversation: What is said on it.
+        account: Who logged in; None before.
+        selected: The open mailbox, if there is one.
+        exchange: The running AUTHENTICATE.
+        appending: The running APPEND or REPLACE.
+        idling: The running IDLE.
+    """
+
+    def __init__(
+        self, services: IMAPServices, link: ILink, conversation: ServerConversation
+    ) -> None:
+        self.services = services
+        self.link = link
+        self.conversation = conversation
+        self.account: Account | None = None
+        self.selected: Selected | None = None
+        self.exchange: Exchange | None = None
+        self.appending: Appending | None = None
+        self.idling: Idling | None = None
+        self._home: IHome | None = None
+
+    @property
+    def home(self) -> IHome:
+        """The account's mail; only asked for once somebody logged in."""
+        if self._home is None:
+            raise Unavailable("no home is open")
+        return self._home
+
+    async def log_in(self, account: Account) -> None:
+        """Open the account's home; from here on the session speaks for it."""
+        self._home = await self.services.store.open_home(account.name)
+        self.account = account
+        self.conversation.logged_in()
+        self.link.authenticated()
+
+    def enabled(self, capability: str) -> bool:
+        """Whether the client turned an extension on."""
+        return capability in self.conversation.enabled
+
+    def use_condstore(self) -> None:
+        """The client used CONDSTORE, and so turned it on (RFC 7162 §3.1)."""
+        if not self.enabled("CONDSTORE"):
+            self.conversation.enable(["CONDSTORE"])
+        if self.selected is not None:
+            self.selected.view.condstore = True
+
+    def chosen(self) -> Selected:
+        """The open mailbox; the conversation lets no command through that needs one else."""
+        if self.selected is None:
+            raise Unavailable("no mailbox is open")
+        return self.selected
+
+    def writable(self) -> Selected:
+        """The open mailbox, if it may be changed.
+
+        Raises:
+            NotPermitted: It was opened by EXAMINE.
+        """
+        selected = self.chosen()
+        if selected.read_only:
+            raise _ReadOnly
+        return selected
+
+    async def tell_news(self, *, expunge: bool) -> None:
+        """Tell the client what happened in the open mailbox, as far as it may hear it now."""
+        if self.selected is not None:
+            news = await self.selected.news(expunge=expunge)
+            if news:
+                self.conversation.send(news)
+
+    def store_has_news(self) -> None:
+        """The open mailbox changed: who idles is told at once, others after their command."""
+        if self.idling is not None:
+            self.idling.news()
+
+    def close_mailbox(self) -> None:
+        """Let go of the open mailbox, if there is one."""
+        if self.selected is not None:
+            self.selected.close()
+            self.selected = None
+            self.conversation.mailbox_closed()
