@@ -33,6 +33,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ISSLTransport,
     ITCPTransport,
+    IWriteDescriptor,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -44,6 +45,7 @@ from mailplat.model.errors import MailError
 from mailplat.model.peer import Peer
 from mailplat.net.deadline import Deadline
 from mailplat.net.peers import ends_of, tls_of
+from mailplat.net.room import Room
 from mailplat.net.session import ConnectionOptions, Session
 from mailplat.proto.conversation import Conversation
 
@@ -96,18 +98,18 @@ class Connection(Protocol, Generic[E]):
         self._deadline = Deadline(clock, self._expired)
 
         self._wire: Any = None  # the transport, once connected
+        self._send_now: Callable[[], object] | None = None  # where nothing is between
         self._session: Session[E] | None = None
         self._coroutine: Coroutine[Any, Any, None] | None = None  # not ended yet
         self._awaited: Deferred[Any] | None = None  # what it waits for
         self._later: IDelayedCall | None = None  # our next turn
-        self._waiters: list[Deferred[None]] = []  # for room in the transport's buffer
+        self._room = Room()  # in the transport's buffer
         self._out: list[bytes] = []
         self._out_size = 0
 
         self._active = False  # this loop is on the stack
         self._securing = False  # a handshake is under way
         self._upgrade_wanted = False
-        self._full = False  # the transport's buffer
         self._unread = False  # we told the transport to read no more
         self._ended = False  # the peer sends no more
         self._leaving = False  # we are shutting down
@@ -151,6 +153,8 @@ class Connection(Protocol, Generic[E]):
             self._securing = True
             self._deadline.move(self._expiry())
         else:
+            if IWriteDescriptor.providedBy(wire):
+                self._send_now = wire.doWrite
             self._open()
 
     def handshakeCompleted(self) -> None:
@@ -191,33 +195,27 @@ class Connection(Protocol, Generic[E]):
             self._later.cancel()
             self._later = None
         self._out.clear()
-        waiters, self._waiters = self._waiters, []
         if self._coroutine is None:
             if not self._active:
                 self._finish()
         elif self._awaited is not None:
             self._cancel(self._awaited)
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.errback(ConnectionLost())
+        self._room.lose()
 
     # As the producer of what the transport sends.
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
-        if not self._full:
-            self._full = True
+        if not self._room.full:
+            self._room.full = True
             self._since = self._clock.seconds()
             if not self._active:
                 self._deadline.move(self._expiry())
 
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
-        self._full = False
         self._since = self._clock.seconds()
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        self._room.free()
         self._pump()
 
     def stopProducing(self) -> None:
@@ -236,10 +234,8 @@ class Connection(Protocol, Generic[E]):
         self._collect()
         if self._out_size >= self.options.cork or not self._active:
             self._send()
-        while self._full and not self._closing:
-            waiter: Deferred[None] = Deferred(self._forget)
-            self._waiters.append(waiter)
-            await waiter
+        while self._room.full and not self._closing:
+            await self._room.wait()
         if self._lost:
             raise ConnectionLost
 
@@ -270,11 +266,8 @@ class Connection(Protocol, Generic[E]):
         self._closing = True
         self._since = self._clock.seconds()
         self._wire.unregisterProducer()  # with a producer it would wait for more
-        self._full = False
-        waiters, self._waiters = self._waiters, []
         self._wire.loseConnection()
-        for waiter in waiters:
-            waiter.callback(None)
+        self._room.free()
         if not self._lost:
             self._deadline.move(self._expiry())
 
@@ -316,7 +309,8 @@ class Connection(Protocol, Generic[E]):
         try:
             idle = self._turn(fed)
             self._collect()
-            self._send()
+            if self._send() and self._send_now is not None and not self._room.full:
+                self._send_now()  # saves a reactor turn; an error is found by the reactor
         except Exception:
             idle = False
             self.log.failure("{session}: unexpected error", session=self.session_id)
@@ -340,7 +334,7 @@ class Connection(Protocol, Generic[E]):
             return False
         options, conversation, seconds = self.options, self._conversation, self._clock.seconds
         left, until, handled = options.turn_events, 0.0, False
-        while self._coroutine is None and not (self._full or self._closing or self._lost):
+        while self._coroutine is None and not (self._room.full or self._closing or self._lost):
             if self._securing:
                 return False
             if self._upgrade_wanted or conversation.closing:
@@ -428,12 +422,7 @@ class Connection(Protocol, Generic[E]):
         if self._lost and isinstance(error, CancelledError | ConnectionClosed):
             return
         if isinstance(error, MailError):
-            self.log.info(
-                "{session}: {kind}: {reason}",
-                session=self.session_id,
-                kind=type(error).__name__,
-                reason=error.reason,
-            )
+            self.log.info("{session}: {error!r}", session=self.session_id, error=error)
         else:
             self.log.failure("{session}: unexpected error", session=self.session_id)
         if self._lost or self._closing:
@@ -448,6 +437,7 @@ class Connection(Protocol, Generic[E]):
         """The answer is with the transport: everything after it is TLS (RFC 3207 §4.2)."""
         self._upgrade_wanted = False
         self._securing = True
+        self._send_now = None
         self._since = self._clock.seconds()
         self._conversation.tls_started()
         self._wire.startTLS(self._tls)
@@ -461,14 +451,17 @@ class Connection(Protocol, Generic[E]):
         self._out_size += len(data)
         return True
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
+        """Hand what is collected to the transport; True if there was something."""
         out = self._out
         if not out:
-            return
+            return False
         data = out[0] if len(out) == 1 else b"".join(out)
         self._out, self._out_size = [], 0
-        if not (self._closing or self._lost):
-            self._wire.write(data)
+        if self._closing or self._lost:
+            return False
+        self._wire.write(data)
+        return True
 
     def _regulate(self) -> None:
         """Read, or read no more, as the conversation wants it."""
@@ -481,10 +474,6 @@ class Connection(Protocol, Generic[E]):
         else:
             self._wire.resumeProducing()
 
-    def _forget(self, waiter: Deferred[None]) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-
     # Time.
 
     def _expiry(self) -> float | None:
@@ -492,7 +481,7 @@ class Connection(Protocol, Generic[E]):
         options = self.options
         if self._closing:
             return self._since + options.close_timeout
-        if self._full:
+        if self._room.full:
             return self._since + options.stall_timeout
         if self._securing:
             return self._since + options.handshake_timeout
@@ -502,7 +491,7 @@ class Connection(Protocol, Generic[E]):
         return expiry if self._login_by is None else min(expiry, self._login_by)
 
     def _expired(self) -> None:
-        if self._closing or self._full or self._securing or self._coroutine is not None:
+        if self._closing or self._room.full or self._securing or self._coroutine is not None:
             self.abort()
             return
         self.say_timeout()

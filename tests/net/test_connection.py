@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import ISSLTransport, IWriteDescriptor
 from twisted.internet.task import Clock
 from zope.interface import directlyProvides
 
@@ -505,6 +505,29 @@ def test_flush_sends_unasked_news() -> None:
     assert bench.wire.take() == b"news\n"
     bench.lose()
     bench.session.link.flush()
+
+
+def test_a_short_answer_leaves_at_once() -> None:
+    """A transport that can write right away does, unless it is full or TLS is in between."""
+    sent: list[bytes] = []
+    bench = Bench()
+    bench.wire.doWrite = lambda: sent.append(bench.wire.written())  # type: ignore[attr-defined]
+    directlyProvides(bench.wire, IWriteDescriptor)
+    bench.connect()
+    bench.say(b"a\nb\n")
+    assert sent == [b"hello\n", b"a\nb\n"]
+    bench.wire.room = 0
+    bench.say(b"c\n")
+    assert len(sent) == 2
+    bench.wire.drain()
+    bench.say(b"tls\n")
+    assert len(sent) == 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection_module, "tls_of", lambda transport: TLSInfo("TLSv1.3", "x"))
+        bench.connection.handshakeCompleted()
+    assert bench.say(b"d\n") == b"d\n"
+    assert len(sent) == 3
+    bench.lose()
 
 
 def test_a_loss_in_the_middle_of_a_write() -> None:
