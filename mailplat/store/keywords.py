@@ -69,6 +69,17 @@ class KeywordTable:
             )
         return list(found.values())
 
+    def fitting(self, flags: Iterable[str]) -> list[str]:
+        """Name the keywords that would have to be added; none if there is no room for them all.
+
+        For messages that are worth more than their keywords: copies, moves and deliveries.  What
+        cannot be a keyword is passed over.
+        """
+        try:
+            return self.missing(flag for flag in flags if is_keyword(flag))
+        except LimitReached:
+            return []
+
     def add(self, names: Iterable[str]) -> None:
         """Give each keyword the next bit; `missing` said that they are new and have room."""
         for name in names:

@@ -48,6 +48,7 @@ class MemoryHome:
         take_uid_validity: Gives a UIDVALIDITY higher than every one before.
         keyword_limit: Keywords a mailbox may have.
         notices: The store's.
+        quota: What it may keep until it is told otherwise.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MemoryHome:
         take_uid_validity: Callable[[], int],
         keyword_limit: int,
         notices: Notices,
+        quota: QuotaLimit,
     ) -> None:
         self.account = account
         self._contents = contents
@@ -67,7 +69,7 @@ class MemoryHome:
         self._mailboxes: dict[str, Mailbox] = {}
         self._subscribed: set[str] = set()
         self._modseq = 0
-        self._limit = QuotaLimit()
+        self._limit = quota
         self._storage = 0
         self._messages = 0
         self._leases: set[object] = set()
@@ -81,10 +83,16 @@ class MemoryHome:
         return self._mailboxes.get(name)
 
     def _get(self, name: str) -> Mailbox:
-        found = self._mailboxes.get(normal_name(name))
+        found = self._lookup(name)
         if found is None:
             raise NoSuchMailbox(f"{self.account}: no mailbox {name!r}")
         return found
+
+    def _lookup(self, name: str) -> Mailbox | None:
+        try:
+            return self._mailboxes.get(normal_name(name))
+        except Cannot:  # what cannot be a name is the name of nothing
+            return None
 
     async def mailboxes(self) -> Sequence[MailboxInfo]:
         """See `IHome.mailboxes`."""
@@ -101,7 +109,7 @@ class MemoryHome:
 
     async def status(self, names: Collection[str]) -> Mapping[str, MailboxStatus]:
         """See `IHome.status`; the answers are under the names as they were asked for."""
-        found = ((name, self._mailboxes.get(normal_name(name))) for name in names)
+        found = ((name, self._lookup(name)) for name in names)
         return {name: mailbox.status() for name, mailbox in found if mailbox is not None}
 
     async def open_mailbox(self, name: str) -> IMailbox:
@@ -152,13 +160,13 @@ class MemoryHome:
         moving = [name for name in self._mailboxes if name == old or name.startswith(below)]
         if not moving:
             raise NoSuchMailbox(f"{self.account}: no mailbox {old!r}")
-        if new.startswith(below):
-            raise Cannot(f"{self.account}: {new!r} is below {old!r}", public="It lies below")
         if new in self._mailboxes:
             raise AlreadyExists(f"{self.account}: {new!r}")
         if old == INBOX:
             self._empty_inbox_into(new)
             return
+        if new.startswith(below):
+            raise Cannot(f"{self.account}: {new!r} is below {old!r}", public="It lies below")
         names = {name: normal_name(new + name[len(old) :]) for name in moving}
         for taken in names.values():
             if taken in self._mailboxes and taken not in names:

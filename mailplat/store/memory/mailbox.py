@@ -189,13 +189,11 @@ class Mailbox:
         """Tell what each mask would be in another mailbox, and do not change it yet.
 
         Returns:
-            A table from our masks to the other's, and the keywords to add there first.
-
-        Raises:
-            LimitReached: The other mailbox has no room for the keywords.
+            A table from our masks to the other's, and the keywords to add there first; those
+            for which the other has no room are left away.
         """
         names = {mask: flag_names(mask, self.keywords.names) for mask in set(masks)}
-        missing = other.keywords.missing({flag for flags in names.values() for flag in flags})
+        missing = other.keywords.fitting({flag for flags in names.values() for flag in flags})
         ahead = KeywordTable(len(other.keywords.names) + len(missing), other.keywords.names)
         ahead.add(missing)
         return {mask: ahead.known_mask(flags) for mask, flags in names.items()}, missing

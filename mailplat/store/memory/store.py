@@ -16,7 +16,6 @@ from mailplat.interfaces.store import IHome, IStore, NewMessage, Target
 from mailplat.model.account import is_account_name
 from mailplat.model.errors import NoSuchAccount, OverQuota
 from mailplat.model.mailbox import INBOX, Appended, normal_name
-from mailplat.store.keywords import KeywordTable
 from mailplat.store.memory.contents import Content, Contents
 from mailplat.store.memory.home import MemoryHome
 from mailplat.store.memory.notices import Notices
@@ -59,21 +58,26 @@ class MemoryStore:
         if found is not None:
             return found
         _check_name(account)
-        home = self._homes[account] = MemoryHome(
+        home = self._homes[account] = self._new_home(account)
+        home.make(INBOX)
+        home.note_subscribed(INBOX)
+        for folder in self._settings.folders:
+            name = normal_name(folder.name)
+            if home.find(name) is None:
+                home.make(name, () if folder.special_use is None else (folder.special_use,))
+            home.note_subscribed(name)
+        return home
+
+    def _new_home(self, account: str) -> MemoryHome:
+        return MemoryHome(
             account,
             self._contents,
             self._settings.reactor.seconds,
             self._take_uid_validity,
             self._settings.keyword_limit,
             self._notices,
+            self._settings.quota,
         )
-        home.make(INBOX)
-        home.note_subscribed(INBOX)
-        for folder in self._settings.folders:
-            name = normal_name(folder.name)
-            home.make(name, () if folder.special_use is None else (folder.special_use,))
-            home.note_subscribed(name)
-        return home
 
     def _take_uid_validity(self) -> int:
         """One counter for all mailboxes, ahead of what an earlier process gave out."""
@@ -97,12 +101,12 @@ class MemoryStore:
         names = [normal_name(target.mailbox) for target in targets]
         content = await self._contents.take(message)
         self._check_room(len(content.data), targets)
-        flags = [message.flags | target.flags for target in targets]
-        self._check_keywords(targets, names, flags)
         with self._notices:
             return [
-                self._deliver_one(target.account, name, (given, message.date, content))
-                for target, name, given in zip(targets, names, flags, strict=True)
+                self._deliver_one(
+                    target.account, name, (message.flags | target.flags, message.date, content)
+                )
+                for target, name in zip(targets, names, strict=True)
             ]
 
     def _deliver_one(
@@ -113,33 +117,19 @@ class MemoryStore:
         if mailbox is None:
             mailbox = home.make(name)
             home.note_subscribed(name)
-        mailbox.keywords.add(mailbox.keywords.missing(message[0]))
+        mailbox.keywords.add(mailbox.keywords.fitting(message[0]))
         return home.add(mailbox, [message])
 
     def _check_room(self, size: int, targets: Sequence[Target]) -> None:
         full: list[str] = []
         for account, count in Counter(target.account for target in targets).items():
-            home = self._homes.get(account)
-            if home is not None:
-                try:
-                    home.check_room(size * count, count)
-                except OverQuota as error:
-                    full.append(error.reason)
+            home = self._homes.get(account) or self._new_home(account)
+            try:
+                home.check_room(size * count, count)
+            except OverQuota as error:
+                full.append(error.reason)
         if full:
             raise OverQuota("; ".join(full))
-
-    def _check_keywords(
-        self, targets: Sequence[Target], names: Sequence[str], flags: Sequence[frozenset[str]]
-    ) -> None:
-        together: dict[tuple[str, str], frozenset[str]] = {}
-        for target, name, given in zip(targets, names, flags, strict=True):
-            key = target.account, name
-            together[key] = together.get(key, frozenset()) | given
-        for (account, name), given in together.items():
-            home = self._homes.get(account)
-            mailbox = None if home is None else home.find(name)
-            empty = KeywordTable(self._settings.keyword_limit)
-            (empty if mailbox is None else mailbox.keywords).missing(given)
 
 
 def _check_name(account: str) -> None:
