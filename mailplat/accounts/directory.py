@@ -121,10 +121,12 @@ def check_account(account: Account) -> None:
         Cannot: One cannot be; the reason says which.
     """
     for name in (account.name, *account.aliases):
-        if not is_account_name(name):
+        if not (is_account_name(name) and name.isprintable()):
             raise Cannot(f"{name!r} cannot name an account: {_NAMES}")
     for address in account.addresses:
         local, at, domain = address.rpartition("@")
         safe = address.isprintable() and " " not in address and address == address.lower()
         if not (at and local and domain and safe and len(address) <= 320):
             raise Cannot(f"{address!r} is no address: expected local@domain in lower case")
+    if any(0xD800 <= ord(char) < 0xE000 for char in account.full_name):
+        raise Cannot("the full name is not Unicode")

@@ -174,9 +174,7 @@ def _check_plain(stored: str, password: bytes) -> bool:
 
 SCHEMES: dict[str, Scheme] = {
     "ARGON2ID": Scheme(_make_argon2, _check_argon2),
-    "ARGON2I": Scheme(
-        lambda password: argon2.PasswordHasher(type=argon2.Type.I).hash(password), _check_argon2
-    ),
+    "ARGON2I": Scheme(_make_argon2, _check_argon2),  # the hash itself says its variant
     "BLF-CRYPT": Scheme(_make_bcrypt, _check_bcrypt),
     "PBKDF2": Scheme(_make_pbkdf2, _check_pbkdf2),
     "SSHA512": _salted("sha512"),

@@ -90,16 +90,16 @@ class SQLAccounts:
 
     async def check_password(self, name: str, password: str) -> Account:
         """See `IAccounts.check_password`."""
-        entry, decoy = await self._run(_find_login, name.lower())
+        entry, decoy = await self._run(_find_login, _key(name))
         return await self._checker.log_in(name, password, entry, decoy)
 
     async def find_account(self, name: str) -> Account | None:
         """See `IAccounts.find_account`."""
-        return _account_of(await self._run(_find, tables.FIND_BY_LOGIN, {"login": name.lower()}))
+        return _account_of(await self._run(_find, tables.FIND_BY_LOGIN, {"login": _key(name)}))
 
     async def find_address(self, address: str) -> Account | None:
         """See `IAccounts.find_address`."""
-        parameters = {"address": address.lower()}
+        parameters = {"address": _key(address)}
         return _account_of(await self._run(_find, tables.FIND_BY_ADDRESS, parameters))
 
     async def list_accounts(self) -> Sequence[Account]:
@@ -115,9 +115,9 @@ class SQLAccounts:
 
     async def set_password(self, name: str, password: str) -> None:
         """See `IAccountsEditor.set_password`."""
-        await self._run(_get, name.lower())
+        await self._run(_get, _key(name))
         hashed = await self._checker.hash(password)
-        await self._run(_set_password, name.lower(), hashed)
+        await self._run(_set_password, _key(name), hashed)
 
     async def replace(self, account: Account) -> None:
         """See `IAccountsEditor.replace`."""
@@ -126,7 +126,7 @@ class SQLAccounts:
 
     async def remove(self, name: str) -> None:
         """See `IAccountsEditor.remove`."""
-        await self._run(_remove, name.lower())
+        await self._run(_remove, _key(name))
 
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
         database = self._database
@@ -136,6 +136,11 @@ class SQLAccounts:
             return await deferToThreadPool(
                 self._reactor, self._pool, _transaction, database, work, *args
             )
+
+
+def _key(name: str) -> str:
+    """Spell a name as it is looked for; what is not Unicode becomes something SQLite takes."""
+    return name.lower().encode("utf-8", "replace").decode()
 
 
 @contextmanager

@@ -136,7 +136,7 @@ ADDRESSES_OF = _text(
 )
 
 ADD_ENTRY = _text(
-    insert(entries).values({name: bindparam(name) for name in entries.c.keys() if name != "id"})
+    insert(entries).values({c.name: bindparam(c.name) for c in entries.c if c.name != "id"})
 )
 ADD_LOGIN = _text(insert(logins))
 ADD_ADDRESS = _text(insert(addresses))

@@ -45,7 +45,6 @@ class PasswordScheme(StrEnum):
 
     ARGON2ID = "ARGON2ID"
     BLF_CRYPT = "BLF-CRYPT"
-    PBKDF2 = "PBKDF2"
 
 
 class ErrorAction(StrEnum):
