@@ -36,8 +36,9 @@ class Idling:
         if self._telling is not None:
             self._again = True
             return
-        self._telling = Deferred.fromCoroutine(self._tell())
-        self._telling.addErrback(self._failed)
+        telling = self._telling = Deferred.fromCoroutine(self._tell())
+        telling.addErrback(self._failed)
+        telling.addCallback(self._told)
 
     async def end(self) -> None:
         """Stop, once what is being told is told."""
@@ -53,17 +54,17 @@ class Idling:
         self._again = False
 
     async def _tell(self) -> None:
-        try:
-            while True:
-                self._again = False
-                selected = self._state.selected
-                if selected is not None:
-                    self._state.conversation.send(await selected.news(expunge=True))
-                    self._state.link.flush()
-                if not self._again:
-                    return
-        finally:
-            self._telling = None
+        while True:
+            self._again = False
+            selected = self._state.selected
+            if selected is not None:
+                self._state.conversation.send(await selected.news(expunge=True))
+                self._state.link.flush()
+            if not self._again:
+                return
+
+    def _told(self, _: object) -> None:
+        self._telling = None
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError, ConnectionClosed):

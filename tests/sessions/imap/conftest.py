@@ -1,0 +1,95 @@
+"""IMAP sessions over a wire and a store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from mailplat.interfaces.plugins import StoreSettings
+from mailplat.interfaces.store import Folder
+from mailplat.message.scan import ScanLimits
+from mailplat.model.mailbox import SpecialUse
+from mailplat.net.imap import IMAPConnection
+from mailplat.net.limits import LoginThrottle
+from mailplat.proto.imap.conversation import ServerConversation
+from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.sessions.imap.services import IMAPOptions, IMAPServices
+from mailplat.sessions.imap.session import IMAPSession
+from mailplat.spool.intake import Intakes
+from mailplat.store.memory.store import MemoryStore
+from mailplat.testing.fakes import KnownAccounts
+from mailplat.testing.transcripts import play
+from mailplat.testing.turns import turn
+from mailplat.testing.wire import MemoryWire
+
+NOW = 1_700_000_000.0
+
+
+class Server:
+    """An IMAP server in memory, for Alice and Bob."""
+
+    def __init__(self, directory: str, options: IMAPOptions) -> None:
+        self.clock = Clock()
+        folders = (Folder("Sent", SpecialUse.SENT),)
+        self.store = MemoryStore(StoreSettings(reactor, directory, folders))
+        self.services = IMAPServices(
+            accounts=KnownAccounts({"alice@example.org": "secret", "bob@example.org": "secret"}),
+            store=self.store,
+            intakes=Intakes(reactor, directory),
+            throttle=LoginThrottle(self.clock),
+            mechanisms=PASSWORD_MECHANISMS,
+            clock=self.clock,
+            now=lambda: NOW,
+            scan_limits=ScanLimits(),
+            options=options,
+        )
+        self._connections: list[IMAPConnection] = []
+
+    def connect(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
+        """Add a client; its greeting is taken."""
+        connection = IMAPConnection(
+            ServerConversation(),
+            lambda conversation, link: IMAPSession(self.services, link, conversation),
+            clock=self.clock,
+            session_id=f"s{len(self._connections) + 1}",
+        )
+        self._connections.append(connection)
+        wire = MemoryWire()
+        connection.makeConnection(wire)
+        assert wire.take().startswith(b"* OK [CAPABILITY IMAP4rev1")
+        return wire, connection.dataReceived
+
+    def log_in(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
+        """Add a client that logged in as Alice."""
+        wire, send = self.connect()
+        send(b"login LOGIN alice secret\r\n")
+        assert b"login OK" in wire.take()
+        return wire, send
+
+    async def play(self, transcript: str) -> None:
+        """Play a transcript of clients that logged in as Alice."""
+        await play(transcript, self.log_in, turn)
+
+    def close(self) -> None:
+        """Break all connections."""
+        for connection in self._connections:
+            connection.connectionLost(Failure(ConnectionDone()))
+
+
+@pytest.fixture
+def options() -> IMAPOptions:
+    """What the operator says; a test may override it."""
+    return IMAPOptions(auth_needs_tls=False)
+
+
+@pytest.fixture
+def server(tmp_path: object, options: IMAPOptions) -> Iterator[Server]:
+    """A server with an empty store."""
+    made = Server(str(tmp_path), options)
+    yield made
+    made.close()
