@@ -72,10 +72,9 @@ _LONGEST = 200
 def parse(value: bytes) -> Moment | None:
     """Read the value of a Date field; None if it names no day."""
     value = value[:_LONGEST]
-    found = _DATE.match(value)
-    if found is None and b"(" in value:
+    if b"(" in value:
         value = _COMMENT.sub(b" ", value)
-        found = _DATE.match(value)
+    found = _DATE.match(value)
     if found is not None:
         day, month, year, hour, minute, second, zone, name = found.groups()
     else:

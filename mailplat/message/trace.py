@@ -26,8 +26,8 @@ _LONGEST_NAME = 255
 _LONGEST_PATH = 512
 """Bytes of an address that go into a field (RFC 5321 §4.5.3.1.3 has 256)."""
 
-_UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._:\[\]\u00a1-\U0010ffff-]")
-_UNSAFE_IN_PATH = re.compile("[\x00-\x1f\x7f-\x9f<>\u2028\u2029\ud800-\udfff]")
+_UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._:\[\]\u00a1-\u2027\u202f-\U0010ffff-]")
+_UNSAFE_IN_PATH = re.compile("[\x00-\x1f\x7f-\x9f<>\u2028\u2029]")
 _UNSAFE_IN_COMMENT = re.compile(r"[^ -'*-\[\]-~]")
 _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9._@-]")
 
@@ -59,8 +59,13 @@ def protocol(
     return name + ("S" if tls else "") + ("A" if authenticated else "")
 
 
+def _cut(text: str, size: int) -> str:
+    """Cut text to a number of bytes in UTF-8; what UTF-8 cannot say becomes a question mark."""
+    return text[:size].encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
+
+
 def _name(text: str) -> str:
-    return _UNSAFE_IN_NAME.sub("?", text[:_LONGEST_NAME]) or "unknown"
+    return _UNSAFE_IN_NAME.sub("?", _cut(text, _LONGEST_NAME)) or "unknown"
 
 
 def _literal(ip: str) -> str:
@@ -70,7 +75,7 @@ def _literal(ip: str) -> str:
 
 
 def _path(address: str) -> str:
-    return f"<{_UNSAFE_IN_PATH.sub('?', address[:_LONGEST_PATH])}>"
+    return f"<{_UNSAFE_IN_PATH.sub('?', _cut(address, _LONGEST_PATH))}>"
 
 
 def received(
