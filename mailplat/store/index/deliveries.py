@@ -47,7 +47,7 @@ def deliver(
         homes[home.id] = home
         counts[home.id] = counts.get(home.id, 0) + 1
         places.append((home, mailbox))
-    check_quota([(homes[id], size * count, count) for id, count in counts.items()])
+    check_quota(rules, [(homes[id], size * count, count) for id, count in counts.items()])
     if not targets:
         return []
     content = insert_content(tx, message.summary)

@@ -96,7 +96,7 @@ def open_home(
     """
     home = tx.find_home(account)
     if home is None:
-        home = HomeRow(tx.next_number("home"), account, 0, 0, 0, None, None)
+        home = HomeRow(tx.next_number("home"), account, 0, 0, 0, 0, None, None)
         tx.insert_home(home)
         rules.bodies.home_made(tx, home)
         inbox = [] if any(folder.name == INBOX for folder in folders) else [Folder(INBOX)]
@@ -212,12 +212,14 @@ def rename(tx: Transaction, rules: Rules, home_id: int, old: str, new: str) -> N
         publish_home(tx, home, [old, new])
         return
     below = old + SEPARATOR
-    if new.startswith(below):
-        raise Cannot(public="A mailbox cannot be moved below itself")
     all_mailboxes = tx.all_mailboxes(home)
     tree = [m for m in all_mailboxes if m.name == old or m.name.startswith(below)]
     if not tree:
         raise NoSuchMailbox(f"{home.account}: there is no mailbox {old!r}")
+    if tx.find_mailbox(home, new) is not None:
+        raise AlreadyExists(f"{home.account}: there is a mailbox {new!r}")
+    if new.startswith(below):
+        raise Cannot(public="A mailbox cannot be moved below itself")
     moves = [(m, normal_name(new + m.name[len(old) :])) for m in tree]
     taken = {m.name for m in all_mailboxes}
     clashes = sorted({name for _, name in moves} & taken)
@@ -259,6 +261,7 @@ def unsubscribe(tx: Transaction, home_id: int, name: str) -> None:
 def set_limit(tx: Transaction, home_id: int, limit: QuotaLimit) -> None:
     """Change what a home may keep."""
     home = get_home(tx, home_id)
+    home.limited = 1
     home.storage_limit, home.messages_limit = limit.storage, limit.messages
     tx.touch_home(home)
     publish_home(tx, home)

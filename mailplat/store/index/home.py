@@ -195,7 +195,7 @@ class IndexedHome:
     async def limit(self) -> QuotaLimit:
         """See `IHome.limit`."""
         await self._ready()
-        return self._held.row.limit
+        return self._held.row.limit(self._store.settings.quota)
 
     async def set_limit(self, limit: QuotaLimit) -> None:
         """See `IHome.set_limit`."""

@@ -18,7 +18,7 @@ from mailplat.interfaces.store import NewMessage
 from mailplat.model.changes import FlagsStored
 from mailplat.model.errors import Cannot, LimitReached, NoSuchMailbox, OverQuota
 from mailplat.model.flags import DELETED, SEEN, SYSTEM_FLAGS, FlagAction
-from mailplat.model.mailbox import Appended, Copied
+from mailplat.model.mailbox import Appended, Copied, QuotaLimit
 from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.store.index import statements
 from mailplat.store.index.bodies import Bodies, Dropped
@@ -58,10 +58,12 @@ class Rules:
     Attributes:
         bodies: Where the bytes are.
         keyword_limit: Keywords a mailbox may have.
+        quota: What a home may keep for which nobody set a limit.
     """
 
     bodies: Bodies
     keyword_limit: int
+    quota: QuotaLimit
 
 
 # what is there
@@ -126,7 +128,7 @@ def mask_of(
     return mask
 
 
-def check_quota(homes: Iterable[tuple[HomeRow, int, int]]) -> None:
+def check_quota(rules: Rules, homes: Iterable[tuple[HomeRow, int, int]]) -> None:
     """See whether homes may take so many bytes and messages more.
 
     Raises:
@@ -134,7 +136,8 @@ def check_quota(homes: Iterable[tuple[HomeRow, int, int]]) -> None:
     """
     full = []
     for home, size, count in homes:
-        storage, messages = home.storage_limit, home.messages_limit
+        limit = home.limit(rules.quota)
+        storage, messages = limit.storage, limit.messages
         if not count:
             continue
         if (storage is not None and home.storage + size > storage) or (
@@ -193,7 +196,7 @@ def append(
     mailbox = tx.find_mailbox(home, name) if home else None
     if home is None or mailbox is None:
         raise NoSuchMailbox(f"there is no mailbox {name!r}")
-    check_quota([(home, sum(m.body.size for m in messages), len(messages))])
+    check_quota(rules, [(home, sum(m.body.size for m in messages), len(messages))])
     words = {flag for message in messages for flag in message.flags}
     mask_of(tx, mailbox, words, rules.keyword_limit)
     uids = []
@@ -407,7 +410,7 @@ def copy(
         raise Cannot("a move into the same mailbox", public="The messages are there already")
     rows = read_rows(tx, source, uids)
     if not moving:
-        check_quota([(home, sum(row.size for row in rows), len(rows))])
+        check_quota(rules, [(home, sum(row.size for row in rows), len(rows))])
     if not rows:
         return Copied(target.uid_validity, (), (), target.modseq)
     masks = _translated(tx, rules, source, target, [row.mask for row in rows])

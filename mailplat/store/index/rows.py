@@ -24,6 +24,7 @@ class HomeRow:
         modseq: The newest MODSEQ given in this home.
         storage: Bytes of all messages.
         messages: Number of all messages.
+        limited: Whether somebody set its limit; if not, the store's own holds.
         storage_limit: Bytes it may keep; None is without limit.
         messages_limit: Messages it may keep; None is without limit.
     """
@@ -33,6 +34,7 @@ class HomeRow:
     modseq: int
     storage: int
     messages: int
+    limited: int
     storage_limit: int | None
     messages_limit: int | None
 
@@ -45,10 +47,11 @@ class HomeRow:
         """What it keeps."""
         return QuotaUsage(self.storage, self.messages)
 
-    @property
-    def limit(self) -> QuotaLimit:
-        """What it may keep."""
-        return QuotaLimit(self.storage_limit, self.messages_limit)
+    def limit(self, otherwise: QuotaLimit) -> QuotaLimit:
+        """What it may keep, where nobody set a limit: the store's."""
+        if self.limited:
+            return QuotaLimit(self.storage_limit, self.messages_limit)
+        return otherwise
 
 
 @dataclass(slots=True)

@@ -59,6 +59,7 @@ homes = Table(
     Column("modseq", BigInteger, nullable=False),
     Column("storage", BigInteger, nullable=False),
     Column("messages", BigInteger, nullable=False),
+    Column("limited", Integer, nullable=False),
     Column("storage_limit", BigInteger),
     Column("messages_limit", BigInteger),
 )

@@ -112,14 +112,17 @@ SET_COUNTER = (
 
 # homes
 
-_HOME = "SELECT id, account, modseq, storage, messages, storage_limit, messages_limit FROM homes"
+_HOME = (
+    "SELECT id, account, modseq, storage, messages, limited, storage_limit, messages_limit"
+    " FROM homes"
+)
 HOME = f"{_HOME} WHERE id = ?"
 HOME_OF_ACCOUNT = f"{_HOME} WHERE account = ?"
 SET_HOME = (
-    "UPDATE homes SET modseq = ?, storage = ?, messages = ?, storage_limit = ?, messages_limit = ?"
-    " WHERE id = ?"
+    "UPDATE homes SET modseq = ?, storage = ?, messages = ?, limited = ?, storage_limit = ?,"
+    " messages_limit = ? WHERE id = ?"
 )
-HOMES = Insert("homes", "id account modseq storage messages storage_limit messages_limit")
+HOMES = Insert("homes", "id account modseq storage messages limited storage_limit messages_limit")
 
 
 def home_values(home: HomeRow) -> tuple[Any, ...]:
@@ -128,6 +131,7 @@ def home_values(home: HomeRow) -> tuple[Any, ...]:
         home.modseq,
         home.storage,
         home.messages,
+        home.limited,
         home.storage_limit,
         home.messages_limit,
         home.id,

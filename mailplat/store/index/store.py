@@ -85,7 +85,7 @@ class IndexedStore:
         limits = limits or IndexLimits()
         self.bodies = bodies
         self.settings = settings
-        self.rules = Rules(bodies, settings.keyword_limit)
+        self.rules = Rules(bodies, settings.keyword_limit, settings.quota)
         self.mailbox_reader = MailboxReader(database.dialect)
         self.summaries = SummaryReader(database.dialect, bodies)
         self.blocks = Blocks(limits.block_bytes)

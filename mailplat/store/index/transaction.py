@@ -255,6 +255,7 @@ class Transaction:
             home.modseq,
             home.storage,
             home.messages,
+            home.limited,
             home.storage_limit,
             home.messages_limit,
         )
@@ -376,6 +377,9 @@ class Transaction:
     def take_events(self) -> list[Event]:
         """The operation is through: give what it did, with copies of rows as they are now."""
         for change in self._changes.values():
+            # a statement in between may have written them half changed
+            self._dirty_homes[change.home.id] = change.home
+            self._dirty_mailboxes[change.mailbox.id] = change.mailbox
             change.home, change.mailbox = change.home.copy(), change.mailbox.copy()
         return self._events
 
