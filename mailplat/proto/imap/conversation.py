@@ -69,7 +69,6 @@ class ServerConversation:
     """The server's side of one connection.
 
     Attributes:
-        state: Set by `logged_in`, `mailbox_opened`, `mailbox_closed`, and the log-out.
         enabled: What ENABLE turned on, in capitals; set by `enable`.
         wants_tls: STARTTLS was answered OK: send what is to be sent, then start TLS and say
             `tls_started`.  Until then input is dropped, and no event comes.
@@ -78,16 +77,15 @@ class ServerConversation:
     """
 
     def __init__(self, *, grammar: Grammar = GRAMMAR, limits: Limits | None = None) -> None:
-        self.state = State.NOT_AUTHENTICATED
         self.enabled: frozenset[str] = frozenset()
         self.wants_tls = False
         self.wants_compression = False
         self._grammar = grammar
         self._limits = limits or Limits()
-        self._mode = self._current_mode()
         self._output: list[bytes] = []
         self._fragments = Fragments()
         self._reader = CommandReader(self._fragments, self._grammar, self._limits, self.send)
+        self._reader.mode = self._current_mode()
         self._events = self._commands()
         self._running: Command | None = None
         self._name = ""
@@ -95,6 +93,15 @@ class ServerConversation:
         self._held: bytes | None = None  # the answer to an APPEND that is still being sent
         self._streaming = False
         self._bad_commands = 0
+
+    @property
+    def state(self) -> State:
+        """How far the client has come: what it may ask depends on it."""
+        return self._reader.state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._reader.state = state
 
     # for the transport
 
@@ -147,7 +154,7 @@ class ServerConversation:
     @property
     def utf8(self) -> bool:
         """Whether the client takes UTF-8 in quoted strings and mailbox names."""
-        return self._mode.utf8
+        return self._reader.mode.utf8
 
     @property
     def idling(self) -> bool:
@@ -187,7 +194,7 @@ class ServerConversation:
     def enable(self, capabilities: Collection[str]) -> None:
         """Turn extensions on; ``UTF8=ACCEPT`` and ``IMAP4REV2`` change how names are spelled."""
         self.enabled |= {capability.upper() for capability in capabilities}
-        self._mode = self._current_mode()
+        self._reader.mode = self._current_mode()
 
     # for the session: in answer to an event
 
@@ -274,13 +281,13 @@ class ServerConversation:
         elif isinstance(command, Unauthenticate):
             self.state = State.NOT_AUTHENTICATED  # (RFC 8437 §3)
             self.enabled = frozenset()
-            self._mode = self._current_mode()
+            self._reader.mode = self._current_mode()
 
     def _start_afresh(self) -> None:
         self.enabled = frozenset()
-        self._mode = self._current_mode()
-        self._fragments = Fragments()
-        self._reader = CommandReader(self._fragments, self._grammar, self._limits, self.send)
+        self._reader.mode = self._current_mode()
+        self._reader.pending = None
+        self._fragments.take_all()
         self._events = self._commands()
         self._running = self._given = self._held = None
         self._streaming = False
@@ -299,10 +306,8 @@ class ServerConversation:
     def _commands(self) -> _Events:
         """Read commands and see them answered, until the connection ends."""
         while self.state is not State.LOGOUT:
-            reader = self._reader
-            reader.state, reader.mode = self.state, self._mode
             try:
-                yield from self._command(reader)
+                yield from self._command(self._reader)
             except EndOfInput:
                 self.state = State.LOGOUT
             except Flooded:
@@ -423,7 +428,7 @@ class ServerConversation:
                 line = yield from reader.line()
                 if self._running is None:
                     break
-                tokens = Tokens(line, mode=self._mode)
+                tokens = Tokens(line, mode=self._reader.mode)
                 if message.utf8:
                     tokens.expect(b")")
                 if reader.pending is None or isinstance(command, Replace):

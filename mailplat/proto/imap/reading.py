@@ -104,7 +104,8 @@ class CommandReader:
                 else:
                     self.check_message(self.pending, 1)
                     return Reading(command, name)
-            self._check_literal(self.pending, len(literals), len(line))
+            held = len(line) + sum(map(len, literals))
+            self._check_literal(self.pending, len(literals), held)
             literals.append((yield from self._literal(self.pending)))
             line += b"\r\n" + (yield from self.line())
         return Reading(self._parsed(syntax, line, literals, start), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ NOON = datetime(1994, 2, 7, 21, 52, 25, tzinfo=ZONE)
         (b"a UID REPLACE 5 foo {1+}\r\nx", Replace(b"a", FIVE, True, "foo", AppendMessage(1))),
     ],
 )
-def test_reads(play, wire: bytes, event: Command) -> None:
+def test_reads(play: Any, wire: bytes, event: Command) -> None:
     """A command becomes its event."""
     game = play()
     output = game.feed(wire + b"\r\n")
@@ -134,7 +135,7 @@ def test_reads(play, wire: bytes, event: Command) -> None:
         (b"(1 2 3 (1 3))", Qresync(1, 2, NumSet.of([3]), NumSet.of([1]), NumSet.of([3]))),
     ],
 )
-def test_qresync(play, wire: bytes, event: Qresync) -> None:
+def test_qresync(play: Any, wire: bytes, event: Qresync) -> None:
     """What a client remembers (RFC 7162 §3.2.5)."""
     game = play(enable=["QRESYNC"])
     game.feed(b"a SELECT foo (QRESYNC " + wire + b")\r\n")
@@ -183,7 +184,7 @@ def test_qresync(play, wire: bytes, event: Qresync) -> None:
         b"a REPLACE $ foo {1+}\r\nx",
     ],
 )
-def test_refuses(play, wire: bytes) -> None:
+def test_refuses(play: Any, wire: bytes) -> None:
     """What is not in the grammar is BAD, once, and a literal in it is no command."""
     game = play(enable=["QRESYNC"])
     output = game.feed(wire + b"\r\nb NOOP\r\n")
@@ -196,12 +197,12 @@ def test_refuses(play, wire: bytes) -> None:
     "name",
     [b'""', b"foo//bar", b"/foo", b"../x", b'"a\tb"', b"a&b", b"&AGE-", b"{2+}\r\n\xc3\xa9"],
 )
-def test_impossible_names(play, name: bytes) -> None:
+def test_impossible_names(play: Any, name: bytes) -> None:
     """A name that no mailbox can have is refused as such, not as a fault of syntax."""
     assert play().feed(b"a SELECT " + name + b"\r\n").startswith(b"a NO [CANNOT] ")
 
 
-def test_utf8_names(play) -> None:
+def test_utf8_names(play: Any) -> None:
     """Once UTF-8 is enabled, names are UTF-8, and "&" is a letter (RFC 6855 §3)."""
     for capability in ("UTF8=ACCEPT", "IMAP4rev2"):
         game = play(enable=[capability])
@@ -211,7 +212,7 @@ def test_utf8_names(play) -> None:
         assert game.feed(b"d SELECT {1+}\r\n\xff\r\n").startswith(b"d BAD ")
 
 
-def test_unknown_use(play) -> None:
+def test_unknown_use(play: Any) -> None:
     """A use that we do not know is refused with its own code (RFC 6154 §3)."""
     assert play().feed(b"a CREATE x (USE (\\Foo))\r\n").startswith(b"a NO [USEATTR] ")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mailplat.model.flags import FlagAction
@@ -76,7 +78,7 @@ def section(label: str, *args: object, **more: object) -> Section:
         ("BINARY.SIZE[2.1]", [BinarySize(b"BINARY.SIZE[2.1]", (2, 1))]),
     ],
 )
-def test_fetch_items(play, wire: str, items: list[FetchItem]) -> None:
+def test_fetch_items(play: Any, wire: str, items: list[FetchItem]) -> None:
     """Each item, macro and section."""
     game = play()
     game.feed(b"a FETCH 1 " + wire.encode() + b"\r\n")
@@ -120,7 +122,7 @@ def test_fetch_items(play, wire: str, items: list[FetchItem]) -> None:
         (b"a UID EXPUNGE 1", Expunge(b"a", ONE)),
     ],
 )
-def test_reads(play, wire: bytes, event: Command) -> None:
+def test_reads(play: Any, wire: bytes, event: Command) -> None:
     """A command becomes its event."""
     game = play(enable=["QRESYNC"])
     game.feed(wire + b"\r\n")
@@ -178,20 +180,20 @@ def test_reads(play, wire: bytes, event: Command) -> None:
         b"UID EXPUNGE",
     ],
 )
-def test_refuses(play, wire: bytes) -> None:
+def test_refuses(play: Any, wire: bytes) -> None:
     """What is not in the grammar is BAD."""
     output = play(enable=["QRESYNC"]).feed(b"a " + wire + b"\r\n")
     assert output.startswith(b"a BAD "), output
     assert output.count(b"\r\n") == 1
 
 
-def test_vanished_needs_qresync(play) -> None:
+def test_vanished_needs_qresync(play: Any) -> None:
     """VANISHED before ENABLE QRESYNC is BAD (RFC 7162 §3.2.6)."""
     output = play().feed(b"a UID FETCH 1 UID (CHANGEDSINCE 1 VANISHED)\r\n")
     assert output.startswith(b"a BAD ")
 
 
-def test_not_before_a_mailbox_is_open(play) -> None:
+def test_not_before_a_mailbox_is_open(play: Any) -> None:
     """Message commands need an open mailbox."""
     assert play(State.AUTHENTICATED).feed(b"a UID FETCH 1 UID\r\n").startswith(b"a BAD ")
 

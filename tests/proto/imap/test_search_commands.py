@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ ONE = SequenceSet(NumSet.span(1, 1))
         (b"NOT OR SEEN (1 ALL)", Not(Or((SEEN, And((Numbers(ONE, uid=False), All())))))),
     ],
 )
-def test_keys(play, wire: bytes, key: SearchKey) -> None:
+def test_keys(play: Any, wire: bytes, key: SearchKey) -> None:
     """Each key; spellings that mean the same become the same."""
     game = play()
     game.feed(b"a SEARCH " + wire + b"\r\n")
@@ -113,7 +114,7 @@ def test_keys(play, wire: bytes, key: SearchKey) -> None:
         (b"(PARTIAL -1:-10)", SearchReturn(partial=PartialRange(-1, -10))),
     ],
 )
-def test_return_options(play, wire: bytes, returns: SearchReturn) -> None:
+def test_return_options(play: Any, wire: bytes, returns: SearchReturn) -> None:
     """RETURN of SEARCH and of SORT (RFC 9051 §6.4.4, RFC 5267 §3)."""
     game = play()
     game.feed(b"a UID SEARCH RETURN " + wire + b" CHARSET utf-8 ALL\r\n")
@@ -124,7 +125,7 @@ def test_return_options(play, wire: bytes, returns: SearchReturn) -> None:
     ]
 
 
-def test_sort_and_thread(play) -> None:
+def test_sort_and_thread(play: Any) -> None:
     """SORT's criteria and THREAD's algorithm (RFC 5256 §3)."""
     game = play()
     game.feed(b"a UID SORT (REVERSE date DISPLAYFROM) US-ASCII UNSEEN 1\r\n")
@@ -177,14 +178,14 @@ def test_sort_and_thread(play) -> None:
         b"THREAD REFERENCES ALL",
     ],
 )
-def test_refuses(play, wire: bytes) -> None:
+def test_refuses(play: Any, wire: bytes) -> None:
     """What is not in the grammar is BAD."""
     output = play().feed(b"a " + wire + b"\r\n")
     assert output.startswith((b"a BAD ", b"a NO [BADCHARSET")), output
     assert output.count(b"\r\n") == 1
 
 
-def test_charset(play) -> None:
+def test_charset(play: Any) -> None:
     """Other charsets are refused with those that are known (RFC 9051 §6.4.4)."""
     output = play().feed(b"a SEARCH CHARSET KOI8-R TEXT x\r\n")
     assert output.startswith(b"a NO [BADCHARSET (US-ASCII UTF-8)] ")
@@ -192,7 +193,7 @@ def test_charset(play) -> None:
     assert output.startswith(b"a BAD ")  # (RFC 6855 §3)
 
 
-def test_long_chains_are_flat(play) -> None:
+def test_long_chains_are_flat(play: Any) -> None:
     """Clients chain hundreds of OR: no depth comes of it."""
     game = play()
     game.feed(b"a SEARCH " + b"OR FROM x " * 1000 + b"ALL\r\n")
@@ -203,7 +204,7 @@ def test_long_chains_are_flat(play) -> None:
 
 
 @pytest.mark.parametrize("opening", [b"(", b"NOT (", b"OR ALL (", b"OR "])
-def test_nesting_is_bounded(play, opening: bytes) -> None:
+def test_nesting_is_bounded(play: Any, opening: bytes) -> None:
     """Depth ends in BAD, not in a recursion error."""
     output = play().feed(b"a SEARCH " + opening * 5000 + b"\r\n")
     assert output.startswith(b"a BAD ")

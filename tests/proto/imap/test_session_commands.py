@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mailplat.proto.imap.commands import (
@@ -59,7 +61,7 @@ OPEN = State.SELECTED
         (OPEN, b"a UNSELECT", Unselect(b"a")),
     ],
 )
-def test_reads(play, state: State, wire: bytes, event: Command) -> None:
+def test_reads(play: Any, state: State, wire: bytes, event: Command) -> None:
     """A command becomes its event, in the states where it may come."""
     game = play(state)
     game.feed(wire + b"\r\n")
@@ -101,7 +103,7 @@ def test_reads(play, state: State, wire: bytes, event: Command) -> None:
         (AFTER, b"a (NOOP"),
     ],
 )
-def test_refuses(play, state: State, wire: bytes) -> None:
+def test_refuses(play: Any, state: State, wire: bytes) -> None:
     """What is not in the grammar, or not allowed now, is BAD by its tag."""
     game = play(state)
     output = game.feed(wire + b"\r\n")
@@ -111,7 +113,7 @@ def test_refuses(play, state: State, wire: bytes) -> None:
 
 
 @pytest.mark.parametrize("wire", [b" a NOOP", b"+ NOOP", b"\x00\x01", b"(", b"a+b NOOP", b"\xff x"])
-def test_without_a_tag(play, wire: bytes) -> None:
+def test_without_a_tag(play: Any, wire: bytes) -> None:
     """Where no tag can be read the answer is untagged."""
     assert play().feed(wire + b"\r\n").startswith(b"* BAD ")
 
