@@ -4,12 +4,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import attrs
 
 from mailplat.config.option import option
 from mailplat.config.values import Duration, Size, duration, size
 
-__all__ = ["IMAPOptions", "POP3Options", "SMTPOptions"]
+__all__ = ["BareNewlines", "IMAPOptions", "POP3Options", "SMTPOptions"]
+
+
+class BareNewlines(StrEnum):
+    """What becomes of a message with a CR or LF that is no line end."""
+
+    REFUSE = "refuse"
+    ACCEPT = "accept"
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +58,18 @@ class SMTPOptions:
         least=1,
         meaning="How many messages one connection may bring.",
         precedent="Exim smtp_accept_max_per_connection",
+    )
+    max_text_line: Size = option(
+        size("64KiB"),
+        least=1000,
+        meaning="The longest line of a message.",
+        precedent="RFC 5321 §4.5.3.1.6 (at least 1000); Postfix line_length_limit (2048)",
+    )
+    bare_newlines: BareNewlines = option(
+        BareNewlines.REFUSE,
+        meaning="What becomes of a message with a CR or LF outside of a line end: `refuse` it, "
+        "or `accept` it byte for byte. Neither ever ends a line or the message here.",
+        precedent="Postfix smtpd_forbid_bare_newline = reject; RFC 5321 §2.3.8",
     )
     max_received: int = option(
         100,

@@ -1,0 +1,184 @@
+"""From a configuration to the parts of a running server: every option lands here, once.
+
+The parts know nothing of each other but their interfaces; this module knows all of them and does
+nothing else.  `mailplat.app.listening` puts the ports in front.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import time
+from typing import Any
+
+from mailplat.app.parts import make_accounts, make_filter, make_store
+from mailplat.config.listeners import Listener, listeners_of
+from mailplat.config.options import Configuration
+from mailplat.config.sections.limits import AuthOptions
+from mailplat.config.sections.server import TLSUse
+from mailplat.filters.chain import Chains, Rule
+from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.plugins import PasswordSettings, StoreSettings
+from mailplat.interfaces.routes import IRoutes
+from mailplat.interfaces.store import Folder, IStore
+from mailplat.message.scan import ScanLimits
+from mailplat.model.mailbox import QuotaLimit, SpecialUse
+from mailplat.model.verdict import Action
+from mailplat.net.factory import SessionIds
+from mailplat.net.limits import ConnectionLimits, LoginThrottle
+from mailplat.net.tls import CertificateFiles, TLSContexts
+from mailplat.proto.sasl import PASSWORD_MECHANISMS, Mechanisms
+from mailplat.routes.local import LocalRoutes
+from mailplat.sessions.smtp.queue_ids import QueueIds
+from mailplat.spool.intake import Intakes
+
+__all__ = ["Parts", "assemble"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the ports of a server share.
+
+    Attributes:
+        configuration: As read.
+        hostname: The server's own name.
+        reactor: Twisted's.
+        now: The time, seconds since 1970 UTC.
+        accounts: Who may log in.
+        store: Everybody's mail.
+        routes: Where mail leads.
+        intakes: Take messages in.
+        throttle: Slows down who guesses passwords.
+        connections: Counts connections.
+        ids: Names sessions.
+        queue_ids: Names messages.
+        tls: Certificates; None if no port has TLS.
+        mechanisms: For AUTH.
+        scan_limits: How far a message is taken apart.
+        listeners: The ports to be.
+        rules: The filters, each with the names of its listeners; ``()`` is all.
+    """
+
+    configuration: Configuration
+    hostname: str
+    reactor: Any
+    now: Callable[[], float]
+    accounts: IAccounts
+    store: IStore
+    routes: IRoutes
+    intakes: Intakes
+    throttle: LoginThrottle
+    connections: ConnectionLimits
+    ids: SessionIds
+    queue_ids: QueueIds
+    tls: TLSContexts | None
+    mechanisms: Mechanisms
+    scan_limits: ScanLimits
+    listeners: tuple[Listener, ...]
+    rules: tuple[tuple[Rule, tuple[str, ...]], ...]
+
+    def chains(self, listener: Listener) -> Chains:
+        """The filters of one listener."""
+        rules = [rule for rule, names in self.rules if not names or listener.name in names]
+        return Chains(rules, self.reactor)
+
+
+def assemble(configuration: Configuration, reactor: Any) -> Parts:
+    """Make all parts; nothing is opened yet.
+
+    Raises:
+        ConfigurationFault: A part cannot be made of what the configuration says.
+    """
+    data = configuration.server.data_directory
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = configuration.message
+    quota = configuration.accounts
+    accounts = make_accounts(
+        quota.use,
+        reactor,
+        str(data),
+        PasswordSettings(
+            scheme=quota.scheme.value,
+            threads=quota.hash_threads,
+            waiting=quota.hash_queue,
+            cache_entries=quota.cache_entries,
+            cache_seconds=quota.cache_time,
+        ),
+    )
+    store = make_store(
+        configuration.store.use,
+        StoreSettings(
+            reactor,
+            str(data),
+            folders=_folders(configuration),
+            keyword_limit=configuration.store.max_keywords,
+            quota=QuotaLimit(quota.quota_storage, quota.quota_messages),
+        ),
+    )
+    listeners = listeners_of(configuration)
+    routes = configuration.routes
+    return Parts(
+        configuration=configuration,
+        hostname=configuration.server.hostname or socket.getfqdn(),
+        reactor=reactor,
+        now=time,
+        accounts=accounts,
+        store=store,
+        routes=LocalRoutes(
+            accounts,
+            configuration.server.domains,
+            postmaster=routes.postmaster,
+            catch_all={one.domain: one.account for one in routes.catch_all},
+            delimiter=routes.subaddress,
+        ),
+        intakes=Intakes(
+            reactor,
+            str(data / "incoming"),
+            spill=options.memory_size,
+            budget=options.memory_total,
+        ),
+        throttle=LoginThrottle(reactor, delays=(0.0, *configuration.auth.failure_delays)),
+        connections=ConnectionLimits(
+            total=configuration.limits.connections,
+            per_network=configuration.limits.connections_by_address,
+        ),
+        ids=SessionIds(),
+        queue_ids=QueueIds(time),
+        tls=_tls(configuration, listeners),
+        mechanisms=_mechanisms(configuration.auth),
+        scan_limits=ScanLimits(depth=options.mime_depth, parts=options.mime_parts),
+        listeners=listeners,
+        rules=tuple(_rules(configuration, reactor)),
+    )
+
+
+def _folders(configuration: Configuration) -> tuple[Folder, ...]:
+    return tuple(
+        Folder(one.name, SpecialUse("\\" + one.special_use.value.capitalize()))
+        if one.special_use
+        else Folder(one.name)
+        for one in configuration.folders
+    )
+
+
+def _mechanisms(auth: AuthOptions) -> Mechanisms:
+    return {name.value: PASSWORD_MECHANISMS[name.value] for name in auth.mechanisms}
+
+
+def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSContexts | None:
+    if all(listener.tls is TLSUse.NONE for listener in listeners):
+        return None
+    tls = configuration.tls
+    files = [CertificateFiles(tls.certificate, tls.key)]
+    files += [CertificateFiles(host.certificate, host.key) for host in tls.hosts]
+    return TLSContexts(files, minimum=f"TLSv{tls.minimum_version.value}")
+
+
+def _rules(configuration: Configuration, reactor: Any) -> Any:
+    for options in configuration.filters:
+        one = make_filter(options.use, reactor)
+        if options.name:
+            one.name = options.name
+        rule = Rule(one, options.timeout, Action[options.on_error.name], options.max_changes)
+        yield rule, options.listeners

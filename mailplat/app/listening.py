@@ -1,0 +1,226 @@
+"""From the parts to the ports: each listener gets a factory, its sessions, and its TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+
+from mailplat.app.assembly import Parts
+from mailplat.app.service import Port
+from mailplat.config.listeners import Listener
+from mailplat.config.sections.protocols import BareNewlines
+from mailplat.config.sections.server import ListenerProtocol, TLSUse
+from mailplat.net.factory import ConnectionFactory
+from mailplat.net.imap import imap_factory
+from mailplat.net.pop3 import pop3_factory
+from mailplat.net.session import ConnectionOptions
+from mailplat.net.smtp import smtp_factory
+from mailplat.net.tls import behind_tls
+from mailplat.proto.imap.limits import Limits as IMAPLimits
+from mailplat.proto.pop3.offers import Limits as POP3Limits
+from mailplat.proto.pop3.offers import Offers as POP3Offers
+from mailplat.proto.smtp.offers import Dialect, Offers
+from mailplat.proto.smtp.offers import Limits as SMTPLimits
+from mailplat.sessions.imap.services import IMAPOptions as IMAPSessionOptions
+from mailplat.sessions.imap.services import IMAPServices
+from mailplat.sessions.imap.session import IMAPSession
+from mailplat.sessions.pop3 import Pop3Session
+from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
+from mailplat.sessions.smtp.session import SmtpSession
+
+__all__ = ["ports_of"]
+
+
+def ports_of(parts: Parts) -> list[Port]:
+    """Make the ports of all listeners; nothing is bound yet."""
+    return [_port(parts, listener) for listener in parts.listeners]
+
+
+def _port(parts: Parts, listener: Listener) -> Port:
+    factory = _FACTORIES[listener.protocol](parts, listener)
+    listening: Any = factory
+    if listener.tls is TLSUse.IMPLICIT:
+        assert parts.tls is not None  # assembled wherever a listener has TLS
+        listening = behind_tls(factory, parts.tls)
+    return Port(
+        listener.name,
+        listener.endpoint,
+        listening,
+        factory,
+        lambda address: _describe(listener, address),
+    )
+
+
+def _describe(listener: Listener, address: Any) -> str:
+    """Say what to connect to: ``imaps 127.0.0.1 port 8993, TLS from the start``."""
+    words = {
+        TLSUse.IMPLICIT: "TLS from the start",
+        TLSUse.STARTTLS: "TLS on request",
+        TLSUse.NONE: "in clear",
+    }
+    where = (
+        str(address.name)
+        if isinstance(address, UNIXAddress)
+        else f"{address.host} port {address.port}"
+    )
+    return f"{listener.name}: {where}, {words[listener.tls]} ({_PURPOSES[listener.protocol]})"
+
+
+_PURPOSES = {
+    ListenerProtocol.SMTP: "mail from other servers",
+    ListenerProtocol.SUBMISSION: "mail from your users, who log in",
+    ListenerProtocol.SUBMISSIONS: "mail from your users, who log in",
+    ListenerProtocol.LMTP: "mail from a mail server of yours",
+    ListenerProtocol.POP3: "reading mail",
+    ListenerProtocol.POP3S: "reading mail",
+    ListenerProtocol.IMAP: "reading mail",
+    ListenerProtocol.IMAPS: "reading mail",
+}
+
+
+def _options(parts: Parts, idle_timeout: float, login_timeout: float | None) -> ConnectionOptions:
+    limits = parts.configuration.limits
+    return ConnectionOptions(
+        idle_timeout=idle_timeout,
+        login_timeout=login_timeout,
+        handshake_timeout=limits.handshake_timeout,
+        stall_timeout=limits.stall_timeout,
+        close_timeout=limits.close_timeout,
+    )
+
+
+def _pop3(parts: Parts, listener: Listener) -> ConnectionFactory:
+    options = parts.configuration.pop3
+    starttls = listener.tls is TLSUse.STARTTLS
+    return pop3_factory(
+        lambda conversation, link: Pop3Session(
+            conversation,
+            link,
+            accounts=parts.accounts,
+            store=parts.store,
+            throttle=parts.throttle,
+        ),
+        POP3Offers(
+            parts.hostname,
+            stls=starttls,
+            clear_passwords=not listener.require_tls,
+            mechanisms=parts.mechanisms,
+        ),
+        clock=parts.reactor,
+        ids=parts.ids,
+        connections=parts.connections,
+        limits=POP3Limits(
+            line=options.max_command_line,
+            errors=options.max_errors,
+            failures=parts.configuration.auth.failures_by_connection,
+        ),
+        options=_options(parts, options.idle_timeout, options.login_timeout),
+        tls=parts.tls if starttls else None,
+        implicit_tls=listener.tls is TLSUse.IMPLICIT,
+    )
+
+
+def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
+    options, configuration = parts.configuration.imap, parts.configuration
+    starttls = listener.tls is TLSUse.STARTTLS
+    services = IMAPServices(
+        accounts=parts.accounts,
+        store=parts.store,
+        intakes=parts.intakes,
+        throttle=parts.throttle,
+        mechanisms=parts.mechanisms,
+        clock=parts.reactor,
+        now=parts.now,
+        scan_limits=parts.scan_limits,
+        options=IMAPSessionOptions(
+            auth_needs_tls=listener.require_tls,
+            offers_tls=starttls,
+            message_size=configuration.message.max_size,
+            idle_interval=options.idle_notice,
+        ),
+    )
+    return imap_factory(
+        lambda conversation, link: IMAPSession(services, link, conversation),
+        clock=parts.reactor,
+        ids=parts.ids,
+        connections=parts.connections,
+        limits=IMAPLimits(
+            line_before_login=options.max_line_before_login,
+            line=options.max_line,
+            literal=options.max_literal,
+            literals=options.max_literals,
+            command=options.max_command,
+            message=configuration.message.max_size,
+            nesting=options.max_nesting,
+            bad_commands=options.max_errors,
+        ),
+        options=_options(parts, options.idle_timeout, options.login_timeout),
+        tls=parts.tls if starttls else None,
+        implicit_tls=listener.tls is TLSUse.IMPLICIT,
+    )
+
+
+def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
+    options, configuration = parts.configuration.smtp, parts.configuration
+    submission = listener.protocol in (ListenerProtocol.SUBMISSION, ListenerProtocol.SUBMISSIONS)
+    lmtp = listener.protocol is ListenerProtocol.LMTP
+    starttls = listener.tls is TLSUse.STARTTLS
+    shared = SmtpParts(
+        accounts=parts.accounts,
+        routes=parts.routes,
+        store=parts.store,
+        intakes=parts.intakes,
+        chains=parts.chains(listener),
+        throttle=parts.throttle,
+        now=parts.now,
+        new_queue_id=parts.queue_ids,
+    )
+    policy = SmtpOptions(
+        parts.hostname,
+        listener.name,
+        submission=submission,
+        lmtp=lmtp,
+        max_received=options.max_received,
+        scan=parts.scan_limits,
+    )
+    return smtp_factory(
+        lambda conversation, link: SmtpSession(conversation, link, shared, policy),
+        parts.hostname,
+        Offers(
+            starttls=starttls,
+            chunking=True,
+            mechanisms={} if lmtp else parts.mechanisms,
+            auth_needs_tls=listener.require_tls,
+        ),
+        clock=parts.reactor,
+        ids=parts.ids,
+        connections=parts.connections,
+        limits=SMTPLimits(
+            message_size=configuration.message.max_size,
+            recipients=options.max_recipients,
+            command_line=options.max_command_line,
+            text_line=options.max_text_line,
+            bare_newlines=options.bare_newlines is BareNewlines.ACCEPT,
+            errors=options.max_errors,
+            login_failures=configuration.auth.failures_by_connection,
+            messages=options.max_messages,
+        ),
+        options=_options(parts, options.idle_timeout, None),
+        dialect=Dialect.LMTP if lmtp else Dialect.SMTP,
+        tls=parts.tls if starttls else None,
+        implicit_tls=listener.tls is TLSUse.IMPLICIT,
+    )
+
+
+_FACTORIES: dict[ListenerProtocol, Callable[[Parts, Listener], ConnectionFactory]] = {
+    ListenerProtocol.SMTP: _smtp,
+    ListenerProtocol.SUBMISSION: _smtp,
+    ListenerProtocol.SUBMISSIONS: _smtp,
+    ListenerProtocol.LMTP: _smtp,
+    ListenerProtocol.POP3: _pop3,
+    ListenerProtocol.POP3S: _pop3,
+    ListenerProtocol.IMAP: _imap,
+    ListenerProtocol.IMAPS: _imap,
+}

@@ -1,0 +1,61 @@
+"""From a configuration file to the service that twistd runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+
+from mailplat.app.assembly import assemble
+from mailplat.app.listening import ports_of
+from mailplat.app.logs import make_observer, open_log
+from mailplat.app.quotas import AccountQuotas
+from mailplat.app.service import MailService
+from mailplat.config.load import load
+from mailplat.config.sections.server import LogFormat, LogOptions
+
+__all__ = ["make_server"]
+
+
+def make_server(
+    path: str, *, demo: bool = False, logfile: str | None = None, reactor: Any = None
+) -> IService:
+    """Make the server that a configuration file describes.
+
+    Args:
+        path: The file.
+        demo: Say on the standard output what to connect to.
+        logfile: What twistd was told about its log; None if nothing.
+        reactor: Twisted's; None installs the default one.
+
+    Raises:
+        ConfigurationFault: The file, or what it names, cannot be used.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    configuration = load(Path(path))
+    parts = assemble(configuration, reactor)
+    service: IService = MailService(
+        reactor,
+        ports_of(parts),
+        [parts.accounts, parts.store, AccountQuotas(parts.accounts, parts.store)],
+        shutdown_timeout=configuration.server.shutdown_timeout,
+        observer=_observer(configuration.log, logfile),
+        tell=_say if demo else None,
+    )
+    return service
+
+
+def _observer(log: LogOptions, logfile: str | None) -> Any:
+    """Make our own log where the configuration asks for more than twistd's."""
+    if log.file is None and log.format is LogFormat.TEXT and log.level.value == "info":
+        return None
+    out = open_log(str(log.file) if log.file is not None else logfile or "-")
+    return make_observer(out, log.format.value, log.level.value)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
