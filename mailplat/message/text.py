@@ -64,7 +64,8 @@ def fold(text: str) -> str:
 
 def search_header(header: bytes) -> str:
     """Give a header's fields as SEARCH looks through them: unfolded, decoded, case folded."""
-    return fold("\n".join([words.decode(line) for line in _LINES.split(header.rstrip(b"\r\n"))]))
+    lines = _LINES.split(header.rstrip(b"\r\n"))
+    return fold("\n".join([words.decode(headers.unfold(line)) for line in lines]))
 
 
 _LINES = re.compile(rb"\r?\n(?![ \t])")

@@ -83,7 +83,7 @@ def test_charsets(data: bytes, charset: str, text: str) -> None:
 
 def test_strange_charsets_leave_no_trace() -> None:
     """A name from a stranger is not looked up, so Python's own table of codecs does not grow."""
-    cache = encodings._cache  # type: ignore[attr-defined]
+    cache = encodings._cache
     before = len(cache)
     for number in range(50):
         charsets.decode(b"\xe4", f"stranger-{number}")
