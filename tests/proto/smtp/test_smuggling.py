@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import pytest
 
 from mailplat.model.reply import Reply
-from mailplat.proto.smtp.commands import Block, Data, Event, Mail
+from mailplat.proto.smtp.commands import Block, Event, Mail
 from mailplat.proto.smtp.offers import Limits
 
 SMUGGLED = b"MAIL FROM:<evil@x>\r\nRCPT TO:<victim@y>\r\nDATA\r\nevil\r\n.\r\n"
+ENVELOPE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"
 REFUSED = Reply.of(550, "No", "5.7.1")
 PARTS = (b"\r", b"\n", b".", b"\0", b"\r\n")
 KNOWN = {
@@ -55,60 +58,61 @@ def split_by_rfc(body: bytes) -> tuple[bytes, bytes]:
     return message, whole[end + 5 :]
 
 
-@pytest.mark.parametrize("ending", ENDINGS, ids=repr)
-def test_data(dialogue, ending: bytes) -> None:  # type: ignore[no-untyped-def]
-    """DATA with a would-be ending inside: one message unless the ending is the true one."""
-    inside = b"Subject: hi\r\n\r\nhello" + ending + SMUGGLED
-    message, rest = split_by_rfc(inside + b".\r\n")
-    if rest:  # the ending is a true one, or the smuggled text's own is the first true one
-        rest = rest.removesuffix(b".\r\n")
-    bare = b"\n" in message.replace(b"\r\n", b"") or b"\r" in message.replace(b"\r\n", b"")
-    wire = inside[: len(inside) - len(rest)] if rest else inside
-    fates = (
-        (None, Limits(bare_newlines=True), "250 2.0.0"),
-        (None, Limits(), "550 5.6.0" if bare else "250 2.0.0"),
-        (refuse_at_end, Limits(bare_newlines=True), "550 5.7.1"),
-        (refuse_first_block, Limits(bare_newlines=True), "550 5.7.1"),
-        (None, Limits(message_size=10), "552 5.3.4"),
-        (None, Limits(bare_newlines=True, text_line=4), "550 5.6.0"),
-    )
-    for decide, limits, code in fates:
-        for cut in cuts(wire, ending):
-            client = dialogue(*([decide] if decide else []), limits=limits)
-            client.feed(b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n")
-            said = client.codes(wire[:cut])
-            if cut < len(wire):
-                assert said == []  # nothing before the true end
-                said = client.codes(wire[cut:])
-            assert said == [code], (decide, limits, cut)
-            assert sum(isinstance(event, Mail) for event in client.events) == 1
-            assert client.messages == ([message] if code[0] == "2" else [])
-            assert client.codes(b"NOOP\r\n") == ["250 2.0.0"]
+Fate = tuple[Callable[[Event], Reply | None], Limits, str]
+
+FATES: dict[str, Fate] = {
+    "accepted": (lambda event: None, Limits(bare_newlines=True), "250 2.0.0"),
+    "bare newlines refused": (lambda event: None, Limits(), "550 5.6.0"),
+    "refused at the end": (refuse_at_end, Limits(bare_newlines=True), "550 5.7.1"),
+    "refused at once": (refuse_first_block, Limits(bare_newlines=True), "550 5.7.1"),
+    "too big": (lambda event: None, Limits(message_size=10), "552 5.3.4"),
+    "line too long": (lambda event: None, Limits(bare_newlines=True, text_line=4), "550 5.6.0"),
+}
 
 
-@pytest.mark.parametrize("ending", ENDINGS[::7], ids=repr)
-def test_bdat(dialogue, ending: bytes) -> None:  # type: ignore[no-untyped-def]
+def has_bare(message: bytes) -> bool:
+    """Whether a CR or LF stands alone."""
+    rest = message.replace(b"\r\n", b"")
+    return b"\r" in rest or b"\n" in rest
+
+
+def hold(make: Any, fate: Fate, commands: bytes, wire: bytes, message: bytes, cut: int) -> None:
+    """One message, one answer at its true end, and the next command is a command again."""
+    decide, limits, code = fate
+    if code == "550 5.6.0" and not limits.bare_newlines and not has_bare(message):
+        code = "250 2.0.0"
+    client = make(decide, limits=limits)
+    client.feed(commands)
+    said = client.codes(wire[:cut])
+    if cut < len(wire):
+        assert said == [], (wire, cut)  # nothing before the true end
+        said = client.codes(wire[cut:])
+    assert said == [code], (wire, cut)
+    assert sum(isinstance(event, Mail) for event in client.events) == 1, (wire, cut)
+    assert client.messages == ([message] if code[0] == "2" else []), (wire, cut)
+    assert client.codes(b"NOOP\r\n") == ["250 2.0.0"], (wire, cut)
+
+
+@pytest.mark.parametrize("name", FATES)
+def test_data(dialogue: Any, name: str) -> None:
+    """DATA with a would-be ending inside: one message, unless the ending is the true one."""
+    for ending in ENDINGS:
+        inside = b"Subject: hi\r\n\r\nhello" + ending + SMUGGLED
+        message, rest = split_by_rfc(inside + b".\r\n")
+        # the true end is the ending's, or else the one in the smuggled text
+        inside = inside[: len(inside) - len(rest.removesuffix(b".\r\n"))]
+        for cut in cuts(inside, ending):
+            hold(dialogue, FATES[name], ENVELOPE + b"DATA\r\n", inside, message, cut)
+
+
+@pytest.mark.parametrize("name", FATES)
+def test_bdat(dialogue: Any, name: str) -> None:
     """BDAT with a would-be ending inside: a chunk is what was counted."""
-    chunk = b"Subject: hi\r\n\r\nhello" + ending + SMUGGLED
-    bare = b"\n" in chunk.replace(b"\r\n", b"") or b"\r" in chunk.replace(b"\r\n", b"")
-    wire = b"BDAT %d LAST\r\n%b" % (len(chunk), chunk)
-    fates = (
-        (None, Limits(bare_newlines=True), "250 2.0.0"),
-        (None, Limits(), "550 5.6.0" if bare else "250 2.0.0"),
-        (refuse_at_end, Limits(bare_newlines=True), "550 5.7.1"),
-        (lambda e: REFUSED if isinstance(e, Data) else None, Limits(), "550 5.7.1"),
-        (None, Limits(message_size=10), "552 5.3.4"),
-        (None, Limits(bare_newlines=True, text_line=4), "550 5.6.0"),
-    )
-    for decide, limits, code in fates:
-        for cut in cuts(wire, ending)[:-1]:
-            client = dialogue(*([decide] if decide else []), limits=limits)
-            client.feed(b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n")
-            assert client.codes(wire[:cut]) == []
-            assert client.codes(wire[cut:]) == [code], (decide, limits, cut)
-            assert sum(isinstance(event, Mail) for event in client.events) == 1
-            assert client.messages == ([chunk] if code[0] == "2" else [])
-            assert client.codes(b"NOOP\r\n") == ["250 2.0.0"]
+    for ending in ENDINGS[::5]:
+        chunk = b"Subject: hi\r\n\r\nhello" + ending + SMUGGLED
+        wire = b"BDAT %d LAST\r\n%b" % (len(chunk), chunk)
+        for cut in cuts(wire, ending):
+            hold(dialogue, FATES[name], ENVELOPE, wire, chunk, cut)
 
 
 def test_split_of_the_reference() -> None:
