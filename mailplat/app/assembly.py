@@ -170,7 +170,8 @@ def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSCo
     if all(listener.tls is TLSUse.NONE for listener in listeners):
         return None
     tls = configuration.tls
-    files = [CertificateFiles(tls.certificate, tls.key)]
+    password = tls.key_password.reveal() if tls.key_password else None
+    files = [CertificateFiles(tls.certificate, tls.key, password)]
     files += [CertificateFiles(host.certificate, host.key) for host in tls.hosts]
     return TLSContexts(files, minimum=f"TLSv{tls.minimum_version.value}")
 

@@ -26,7 +26,7 @@ from mailplat.proto.smtp.offers import Limits as SMTPLimits
 from mailplat.sessions.imap.services import IMAPOptions as IMAPSessionOptions
 from mailplat.sessions.imap.services import IMAPServices
 from mailplat.sessions.imap.session import IMAPSession
-from mailplat.sessions.pop3 import Pop3Session
+from mailplat.sessions.pop3 import Pop3Options, Pop3Session
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.session import SmtpSession
 
@@ -101,6 +101,7 @@ def _pop3(parts: Parts, listener: Listener) -> ConnectionFactory:
             accounts=parts.accounts,
             store=parts.store,
             throttle=parts.throttle,
+            options=Pop3Options(mark_seen=options.mark_seen),
         ),
         POP3Offers(
             parts.hostname,
@@ -139,6 +140,7 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
             offers_tls=starttls,
             message_size=configuration.message.max_size,
             idle_interval=options.idle_notice,
+            disabled=frozenset(name.upper() for name in options.disabled_capabilities),
         ),
     )
     return imap_factory(
@@ -182,7 +184,9 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         listener.name,
         submission=submission,
         lmtp=lmtp,
+        any_sender=options.any_sender,
         max_received=options.max_received,
+        quarantine=configuration.routes.quarantine,
         scan=parts.scan_limits,
     )
     return smtp_factory(
@@ -206,6 +210,7 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
             errors=options.max_errors,
             login_failures=configuration.auth.failures_by_connection,
             messages=options.max_messages,
+            idle_commands=options.max_idle_commands,
         ),
         options=_options(parts, options.idle_timeout, None),
         dialect=Dialect.LMTP if lmtp else Dialect.SMTP,

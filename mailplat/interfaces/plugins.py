@@ -36,7 +36,7 @@ class StoreSettings:
 
     Attributes:
         reactor: Twisted's reactor, for its threads and its clock.
-        directory: Where relative paths in an argument begin: the configuration file's folder.
+        directory: The data directory; relative paths in an argument begin there.
         folders: What a new home begins with besides INBOX.
         keyword_limit: Keywords a mailbox may have.
         quota: What a home may keep for which `IHome.set_limit` said nothing.
@@ -100,7 +100,7 @@ class IAccountsPlugin(Interface):
         Args:
             argument: What follows the first colon.
             reactor: Twisted's reactor, for its threads and its clock.
-            directory: Where relative paths in the argument begin: the configuration file's folder.
+            directory: The data directory; relative paths in the argument begin there.
             passwords: How passwords are kept and checked.
 
         Raises:

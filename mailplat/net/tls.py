@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -43,11 +43,13 @@ class CertificateFiles:
     Attributes:
         certificate: A PEM file: the server's certificate first, then those of the CAs between
             it and a root.
-        key: A PEM file with its private key, not encrypted; may be the same file.
+        key: A PEM file with its private key; may be the same file.
+        password: What the key is encrypted with, if it is.
     """
 
     certificate: Path
     key: Path
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class TLSContexts:
 
     def _read(self, files: CertificateFiles) -> tuple[SSL.Context, list[str]]:
         chain = _read_chain(files.certificate)
-        key = _read_key(files.key)
+        key = _read_key(files.key, files.password)
         # compared here: OpenSSL would say no more than "key values mismatch"
         if key.public_key() != chain[0].public_key():
             raise ConfigurationFault(
@@ -198,18 +200,22 @@ def _read_chain(path: Path) -> list[x509.Certificate]:
         ) from error
 
 
-def _read_key(path: Path) -> _Key:
+def _read_key(path: Path, password: str | None) -> _Key:
     try:
-        key = load_pem_private_key(_read_pem(path), None)
-    except TypeError as error:
+        key = load_pem_private_key(_read_pem(path), password.encode() if password else None)
+    except TypeError as error:  # there is a password for a plain key, or none for another
         raise ConfigurationFault(
-            f"the key in {path} is encrypted: give one without a passphrase"
-            " (openssl pkey -in old.pem -out new.pem)"
+            f"the key in {path} "
+            + (
+                "is not encrypted: give no password for it"
+                if password
+                else "is encrypted: give its password (openssl pkey -in old.pem takes it off)"
+            )
         ) from error
     except ValueError as error:
         raise ConfigurationFault(
             f"{path} holds no private key that can be read: it has to be PEM"
-            " (-----BEGIN PRIVATE KEY-----)"
+            " (-----BEGIN PRIVATE KEY-----)" + (", and the password its own" if password else "")
         ) from error
     if not isinstance(key, _Key):
         raise ConfigurationFault(

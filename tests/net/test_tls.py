@@ -130,6 +130,11 @@ def test_faults_name_file_and_remedy(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigurationFault, match=words):
             TLSContexts([CertificateFiles(certificate, private)])
+    with pytest.raises(ConfigurationFault, match="is not encrypted: give no password"):
+        TLSContexts([CertificateFiles(good, good, "pass")])
+    with pytest.raises(ConfigurationFault, match="and the password its own"):
+        TLSContexts([CertificateFiles(good, locked, "wrong")])
+    assert common_name(TLSContexts([CertificateFiles(good, locked, "pass")]), None)
     with pytest.raises(ConfigurationFault, match="none is configured"):
         TLSContexts([])
     with pytest.raises(ConfigurationFault, match="OpenSSL knows no cipher of 'ROT13'"):

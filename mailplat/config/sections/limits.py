@@ -36,24 +36,8 @@ class LimitOptions:
         50,
         unit="connections",
         least=1,
-        meaning="How many one client address may have open at once.",
+        meaning="How many one client may have open at once: one IPv4 address, or one IPv6 /64.",
         precedent="Postfix smtpd_client_connection_count_limit",
-    )
-    ipv4_prefix: int = option(
-        32,
-        unit="bits",
-        least=1,
-        most=32,
-        meaning="How many leading bits make an IPv4 client one and the same.",
-        precedent="Postfix smtpd_client_ipv4_prefix_length",
-    )
-    ipv6_prefix: int = option(
-        64,
-        unit="bits",
-        least=1,
-        most=128,
-        meaning="How many leading bits make an IPv6 client one and the same.",
-        precedent="RFC 6177; Postfix smtpd_client_ipv6_prefix_length (84)",
     )
     handshake_timeout: Duration = option(
         duration("30s"), meaning="How long a TLS handshake may take."
@@ -127,6 +111,6 @@ class MessageOptions:
         "to a temporary file.",
     )
     memory_total: Size = option(
-        size("256MiB"),
+        size("64MiB"),
         meaning="What all messages that are arriving may keep in memory together.",
     )

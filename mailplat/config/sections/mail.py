@@ -60,8 +60,9 @@ class StoreOptions:
     """Where mail is kept."""
 
     use: PartText = option(
-        PartText("sql:sqlite:///data/mail.sqlite"),
-        meaning="The store: `sql:sqlite:///PATH`, `maildir:PATH`, `memory:`, or a plugin's.",
+        PartText("sql:sqlite:///mail.sqlite"),
+        meaning="The store: `sql:sqlite:///PATH`, `maildir:PATH`, `memory:`, or a plugin's. A "
+        "relative path begins in `server.data_directory`.",
         precedent="Dovecot mail_location",
     )
     max_keywords: int = option(
@@ -95,7 +96,8 @@ class AccountsOptions:
 
     use: PartText = option(
         PartText("file:accounts"),
-        meaning="The accounts: `file:PATH`, `sql:sqlite:///PATH`, or a plugin's.",
+        meaning="The accounts: `file:PATH`, `sql:sqlite:///PATH`, or a plugin's. A relative path "
+        "begins in `server.data_directory`.",
         precedent="Dovecot passdb",
     )
     scheme: PasswordScheme = option(
@@ -169,6 +171,10 @@ class RoutesOptions:
         "have no account for them.",
         precedent="RFC 5321 §4.5.1; RFC 2142",
         example="alice@example.org",
+    )
+    quarantine: str = option(
+        "Junk",
+        meaning="The mailbox that mail goes to when a filter says quarantine.",
     )
     catch_all: tuple[CatchAll, ...] = option(
         (), meaning="Accounts that get the mail of unknown addresses."

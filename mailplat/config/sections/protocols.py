@@ -45,12 +45,25 @@ class SMTPOptions:
         meaning="The longest command line.",
         precedent="Postfix line_length_limit; RFC 5321 §4.5.3.1.4 (at least 512)",
     )
+    any_sender: bool = option(
+        False,
+        meaning="Whether someone who logged in may send with the addresses of others.",
+        precedent="RFC 6409 §6.1; Postfix reject_sender_login_mismatch",
+    )
     max_errors: int = option(
         10,
         unit="replies",
         least=1,
         meaning="How many commands may fail before the connection is closed.",
         precedent="Postfix smtpd_soft_error_limit",
+    )
+    max_idle_commands: int = option(
+        100,
+        unit="commands",
+        least=10,
+        meaning="How many commands that bring no mail forward (NOOP, RSET, VRFY) may follow each "
+        "other before the connection is closed.",
+        precedent="Postfix smtpd_junk_command_limit (100)",
     )
     max_messages: int = option(
         1000,
@@ -107,6 +120,11 @@ class POP3Options:
         unit="replies",
         least=1,
         meaning="How many commands may fail before the connection is closed.",
+    )
+    mark_seen: bool = option(
+        True,
+        meaning="Whether a message that was fetched counts as read, as IMAP clients see it.",
+        precedent="Dovecot pop3_no_flag_updates",
     )
 
 
@@ -174,4 +192,10 @@ class IMAPOptions:
         least=1,
         meaning="How many commands may be BAD before the connection is closed.",
         precedent="Dovecot (20)",
+    )
+    disabled_capabilities: tuple[str, ...] = option(
+        (),
+        meaning="Capabilities that are not offered, for clients that cannot do with them.",
+        precedent="Dovecot imap_capability",
+        example=("COMPRESS=DEFLATE",),
     )

@@ -111,7 +111,8 @@ class ServerOptions:
     )
     data_directory: Path = option(
         Path("data"),
-        meaning="Where the spool, temporary files and other state are kept.",
+        meaning="Where mail, accounts, temporary files and other state are kept: relative paths "
+        "in `store.use` and `accounts.use` begin here.",
         precedent="Postfix data_directory",
     )
     shutdown_timeout: Duration = option(
