@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from mailplat.message import parameters
 from mailplat.message.encoding import Encoding, encoding_of
-from mailplat.message.scan import Kind, Part
+from mailplat.message.tree import Kind, Part
 
 __all__ = ["Entry", "Section", "Specifier", "find_section", "pack", "unpack"]
 

@@ -26,13 +26,12 @@ How broken MIME is read:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 
 from mailplat.message import parameters
-from mailplat.message.parameters import Parameters
+from mailplat.message.tree import US_ASCII, Kind, Part, Sample, Scan
 
-__all__ = ["Kind", "Part", "Sample", "Scan", "ScanLimits", "Scanner", "scan"]
+__all__ = ["ScanLimits", "Scanner", "scan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,84 +55,6 @@ class ScanLimits:
     nested_header_bytes: int = 1024 * 1024
     preview_bytes: int = 8 * 1024
     block_bytes: int = 32 * 1024
-
-
-class Kind(IntEnum):
-    """What a part is to a reader of the tree; the numbers are stored in part tables."""
-
-    LEAF = 0
-    PLAIN = 1
-    HTML = 2
-    TEXT = 3
-    """Text of another subtype."""
-    MULTIPART = 4
-    MESSAGE = 5
-    """An embedded message: its one child is the root of that message's own tree."""
-
-
-_US_ASCII: Parameters = ((b"charset", b"us-ascii"),)
-_NO_FIELDS: dict[bytes, bytes] = {}
-
-
-@dataclass(slots=True)
-class Part:
-    """A node of the tree; the scanner fills it in, and nobody writes to it after `Scanner.close`.
-
-    Attributes:
-        header_start: Offset of the part's header in the message, in bytes.
-        body_start: Offset behind the empty line that ends the header.
-        end: Offset behind the body's last byte.
-        lines: Line feeds in the body; counted for text and for embedded messages, else 0.
-        kind: What it is.
-        type: The media type as the message spells it.
-        subtype: The subtype as the message spells it.
-        parameters: The parameters of Content-Type.
-        fields: The raw values of the other Content-... fields by the rest of their name in lower
-            case (``disposition``); the first of each name.
-        header: The header of a message or an embedded message, cut at
-            `ScanLimits.header_bytes`; ``b""`` for other parts.
-        children: The parts of a multipart; the root of an embedded message.
-    """
-
-    header_start: int
-    body_start: int = 0
-    end: int = 0
-    lines: int = 0
-    kind: Kind = Kind.PLAIN
-    type: bytes = b"text"
-    subtype: bytes = b"plain"
-    parameters: Parameters = _US_ASCII
-    fields: dict[bytes, bytes] = field(default_factory=lambda: _NO_FIELDS)
-    header: bytes = b""
-    children: list[Part] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The first bytes of a text part, still in their transfer encoding."""
-
-    part: Part
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a message turned out to be.
-
-    Attributes:
-        root: The tree.
-        size: Bytes of the message.
-        eight_bit: Whether any byte is above 127.
-        nul: Whether any byte is 0.
-        sample: The text that a preview is made from: the first plain text, else the first HTML,
-            attachments left aside; None if there is neither.
-    """
-
-    root: Part
-    size: int
-    eight_bit: bool
-    nul: bool
-    sample: Sample | None
 
 
 _LONGEST_BOUNDARY = 250
@@ -362,7 +283,7 @@ class Scanner:
             boundary = (parameters.value_of(part.parameters, b"boundary") or b"").rstrip()
             if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
                 # what is not right is plain text (RFC 2045 §5.2)
-                part.type, part.subtype, part.parameters = b"text", b"plain", _US_ASCII
+                part.type, part.subtype, part.parameters = b"text", b"plain", US_ASCII
                 return b""
             if not deep:
                 part.kind = Kind.MULTIPART

@@ -12,7 +12,7 @@ from mailplat.message.envelope import envelope
 from mailplat.message.headers import unfold
 from mailplat.message.nstring import NIL, nstring, string
 from mailplat.message.parameters import Parameters
-from mailplat.message.scan import Kind, Part
+from mailplat.message.tree import Kind, Part
 
 __all__ = ["structure"]
 

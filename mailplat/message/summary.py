@@ -6,9 +6,10 @@ from mailplat.message import dates, threads
 from mailplat.message.envelope import envelope
 from mailplat.message.headers import first
 from mailplat.message.parts import pack
-from mailplat.message.scan import Scan, ScanLimits, scan
+from mailplat.message.scan import ScanLimits, scan
 from mailplat.message.structure import structure
 from mailplat.message.text import preview
+from mailplat.message.tree import Scan
 from mailplat.model.summary import Summary
 
 __all__ = ["summarize", "summary_of"]

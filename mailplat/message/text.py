@@ -8,7 +8,7 @@ from html import unescape
 from mailplat.message import charsets, headers, parameters, words
 from mailplat.message.encoding import decode, encoding_of
 from mailplat.message.parts import unpack
-from mailplat.message.scan import Kind, Sample
+from mailplat.message.tree import Kind, Sample
 
 __all__ = ["MAX_SEARCHED", "fold", "preview", "search_header", "search_text"]
 

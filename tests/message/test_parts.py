@@ -6,7 +6,8 @@ import pytest
 
 from mailplat.message.encoding import Encoding
 from mailplat.message.parts import Section, Specifier, find_section, pack, unpack
-from mailplat.message.scan import Kind, Part, scan
+from mailplat.message.scan import scan
+from mailplat.message.tree import Kind, Part
 
 SUB = (
     b"From: sub@domain.org\r\nSubject: submsg\r\nContent-Type: multipart/alternative; "

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailplat.message import scan as scanning
-from mailplat.message.scan import Kind, Part, Scan, ScanLimits, Scanner, scan
+from mailplat.message.scan import ScanLimits, Scanner, scan
+from mailplat.message.tree import Kind, Part, Scan
 
 MIXED = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n"
 
