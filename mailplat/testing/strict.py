@@ -18,7 +18,7 @@ import pytest
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
-__all__ = ["LoggedErrors", "logged_errors", "nothing_left_behind"]
+__all__ = ["LoggedErrors", "logged_errors", "modules_out_of_sight", "nothing_left_behind"]
 
 
 class LoggedErrors:
@@ -60,6 +60,13 @@ def logged_errors() -> Iterator[LoggedErrors]:
     globalLogPublisher.addObserver(errors)
     yield errors
     globalLogPublisher.removeObserver(errors)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def modules_out_of_sight() -> None:
+    """Spare the collector what was loaded before the first test: it runs after every test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
