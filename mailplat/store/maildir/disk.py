@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import Final
 
 from mailplat.model.errors import Cannot, MailError, StorageFull, Unavailable
@@ -24,6 +26,9 @@ __all__ = ["DIRECTORY_MODE", "FILE_MODE", "Disk", "failure"]
 
 FILE_MODE: Final = 0o600
 DIRECTORY_MODE: Final = 0o700
+
+_MESSAGE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# whoever owns a Maildir may put anything there: no link is followed, no pipe waited for
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -86,29 +91,47 @@ class Disk:
         except OSError as error:
             raise failure(error, path) from error
 
-    def read_range(self, path: str, start: int, stop: int) -> bytes | None:
-        """Read from start to before stop, fewer bytes at the end; None if it is not there."""
+    def read_part(self, path: str, start: int, stop: int) -> tuple[int, bytes] | None:
+        """Read a message's file from start to before stop, fewer bytes at its end.
+
+        Returns:
+            The size of the file, and the bytes; None if it is not there.
+        """
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = os.open(path, _MESSAGE)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise failure(error, path) from error
         try:
-            length = stop - start
-            data = os.pread(descriptor, length, start)
-            if len(data) < length:  # the end, or an interrupted read: ask again until it is sure
-                pieces = [data]
-                while data and sum(map(len, pieces)) < length:
-                    got = sum(map(len, pieces))
-                    data = os.pread(descriptor, length - got, start + got)
-                    pieces.append(data)
-                return b"".join(pieces)
-            return data
+            size = os.fstat(descriptor).st_size
+            data = os.pread(descriptor, stop - start, start)
+            stop = min(stop, size)
+            while start + len(data) < stop:  # a signal may cut a read short
+                more = os.pread(descriptor, stop - start - len(data), start + len(data))
+                if not more:
+                    break
+                data += more
+            return size, data
         except OSError as error:
             raise failure(error, path) from error
         finally:
             os.close(descriptor)
+
+    def open_message(self, path: str) -> FileIO | None:
+        """Open a file that another program put there; None if it is gone, or is no plain file."""
+        try:
+            descriptor = os.open(path, _MESSAGE)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return FileIO(descriptor)
+            os.close(descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENXIO}:  # a symbolic link, a socket
+                return None
+            raise failure(error, path) from error
+        return None
 
     def rename(self, old: str, new: str) -> bool:
         """Rename a file or a directory; whether the old one was there."""
@@ -134,20 +157,36 @@ class Disk:
             raise failure(error, old) from error
         return True
 
-    def unlink(self, path: str) -> None:
-        """Remove a file; one that is gone is no error."""
-        with _told(path), suppress(FileNotFoundError):
+    def unlink(self, path: str) -> bool:
+        """Remove a file; whether it was there."""
+        try:
             os.unlink(path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise failure(error, path) from error
+        return True
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and those above it, durably; one that is there is no error."""
-        if os.path.isdir(path):
-            return
-        above = os.path.dirname(path)
-        self.make_directory(above)
-        with _told(path), suppress(FileExistsError):
-            os.mkdir(path, DIRECTORY_MODE)
-        self.sync_directory(above)
+        """Make a directory and those above it; one that is there is no error."""
+        with _told(path):
+            os.makedirs(path, DIRECTORY_MODE, exist_ok=True)
+
+    def check_directory(self, path: str, like: str) -> None:
+        """See whether files can be renamed into a directory.
+
+        Args:
+            path: The directory.
+            like: Another one, which has to be on the same file system.
+
+        Raises:
+            Unavailable: The reason says why not.
+        """
+        with _told(path):
+            if os.stat(path).st_dev != os.stat(like).st_dev:
+                raise Unavailable(f"{path}: is on another file system than {like}")
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise Unavailable(f"{path}: {os.strerror(errno.EACCES)}")
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory with all in it; one that is gone is no error."""
@@ -155,8 +194,8 @@ class Disk:
             shutil.rmtree(path)
 
     def sync_directory(self, path: str) -> None:
-        """Make the entries of a directory durable."""
-        with _told(path):
+        """Make the entries of a directory durable; one that is gone has none."""
+        with _told(path), suppress(FileNotFoundError):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(descriptor)

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-__all__ = ["FileName", "UniqueNames", "letters_of", "vsize_of"]
+__all__ = ["FileName", "UniqueNames", "is_as_it_is", "letters_of"]
 
 _SYSTEM = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R", "\\Seen": "S", "\\Deleted": "T"}
 _FORWARDED = "$Forwarded"  # the specification's "P", passed on
 _INFO = ":2,"
-_VSIZE = re.compile(r",W=(\d{1,18})(?=,|$)")
+_SIZES = re.compile(r",S=(\d{1,18}),W=(\d{1,18})(?=,|$)")
 _HOST_ESCAPES = {"/": "\\057", ":": "\\072", ",": "\\054"}
 
 
@@ -67,22 +67,22 @@ def letters_of(flags: Iterable[str], keywords: Mapping[str, str], before: str = 
 
     Args:
         flags: Flags and keywords; a keyword without a letter is left out.
-        keywords: The letter of each keyword.
+        keywords: The letter of each keyword, in lower case.
         before: The letters so far, of which those without a meaning are kept.
     """
     known = {*_SYSTEM.values(), "P", *keywords.values()}
     letters = {letter for letter in before if letter not in known}
     for flag in flags:
-        letters.update(_SYSTEM.get(flag, ""), keywords.get(flag, ""))
-        if flag == _FORWARDED:
+        letters.update(_SYSTEM.get(flag, ""), keywords.get(flag.lower(), ""))
+        if flag.lower() == _FORWARDED.lower():
             letters.add("P")
     return "".join(sorted(letters))
 
 
-def vsize_of(base: str) -> int | None:
-    """Tell the message's size with CRLF line ends, where the name says it."""
-    match = _VSIZE.search(base)
-    return int(match[1]) if match else None
+def is_as_it_is(base: str, size: int) -> bool:
+    """Whether the name says that a file of so many bytes is served without a change."""
+    match = _SIZES.search(base)
+    return match is not None and int(match[1]) == int(match[2]) == size
 
 
 class UniqueNames:
@@ -102,8 +102,16 @@ class UniqueNames:
         self._middle = f"P{os.getpid()}R{os.urandom(8).hex()}Q"
         self._count = count(1)
 
-    def base(self, size: int, vsize: int) -> str:
-        """Make one, for a file of so many bytes, so many with CRLF line ends."""
+    def base(self, size: int) -> str:
+        """Make one for a file of so many bytes that is served as it is."""
+        return f"{self._unique()},S={size},W={size}"
+
+    def base_like(self, base: str) -> str:
+        """Make one for another name of a file that there is."""
+        _, comma, sizes = base.partition(",")
+        return self._unique() + comma + sizes
+
+    def _unique(self) -> str:
         now = self._now()
-        unique = f"{int(now)}.M{int(now % 1 * 1e6):06d}{self._middle}{next(self._count)}"
-        return f"{unique}.{self._host},S={size},W={vsize}"
+        stamp = f"{int(now)}.M{int(now % 1 * 1e6):06d}"
+        return f"{stamp}{self._middle}{next(self._count)}.{self._host}"

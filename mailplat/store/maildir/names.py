@@ -30,6 +30,7 @@ __all__ = [
     "directory_account",
     "directory_folder",
     "folder_directory",
+    "foreign_folder",
 ]
 
 MAX_FILE_NAME = 255
@@ -97,6 +98,23 @@ def directory_folder(directory: str) -> str | None:
         name = normal_name(SEPARATOR.join(levels))
         return name if folder_directory(name) == directory else None
     except (Cannot, ValueError):
+        return None
+
+
+def foreign_folder(directory: str) -> str | None:
+    """Name the mailbox that a directory holds whose name another program spelled differently.
+
+    Such as in UTF-8 (Dovecot's ``maildir:...:UTF-8``), or in Unicode that is not composed.
+    """
+    levels = []
+    for level in directory[1:].split(_LEVEL):
+        try:
+            levels.append(_decoded(level))
+        except ValueError:
+            levels.append(level)
+    try:
+        return normal_name(SEPARATOR.join(levels)) if directory.startswith(_LEVEL) else None
+    except Cannot:
         return None
 
 

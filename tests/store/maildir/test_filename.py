@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailplat.store.maildir.filename import FileName, UniqueNames, letters_of, vsize_of
+from mailplat.store.maildir.filename import FileName, UniqueNames, is_as_it_is, letters_of
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_flags() -> None:
 )
 def test_letters_come_back(flags: frozenset[str], before: str) -> None:
     """Flags spelled as letters mean the same again; strange letters stay."""
-    letters = letters_of(flags, {"$Junk": "a"}, before)
+    letters = letters_of(flags, {"$junk": "a"}, before)
     assert FileName("x", letters).flags({"a": "$Junk"}) == flags - {"Unlettered"}
     assert set(letters) & {"b", "Z"} == set(before) & {"b", "Z"}
 
@@ -54,10 +54,19 @@ def test_letters_come_back(flags: frozenset[str], before: str) -> None:
 def test_unique_names() -> None:
     """Names are never twice the same, tell the sizes, and cannot leave their directory."""
     names = UniqueNames(lambda: 1700000000.25, host="a/b:c,d\n")
-    first, second = names.base(10, 12), names.base(10, 12)
+    first, second = names.base(12), names.base(12)
     assert first != second
     assert first.startswith("1700000000.M250000P")
-    assert first.endswith(".a\\057b\\072c\\054d_,S=10,W=12")
-    assert vsize_of(first) == 12
-    assert vsize_of("1.M2.host") is None
-    assert UniqueNames(lambda: 1.0).base(1, 1) != UniqueNames(lambda: 1.0).base(1, 1)
+    assert first.endswith(".a\\057b\\072c\\054d_,S=12,W=12")
+    assert is_as_it_is(first, 12)
+    assert not is_as_it_is(first, 11)
+    assert not is_as_it_is("1.M2.host", 12)
+    assert not is_as_it_is("1.M2.host,S=12,W=13", 12)
+    assert UniqueNames(lambda: 1.0).base(1) != UniqueNames(lambda: 1.0).base(1)
+
+
+def test_names_for_further_files() -> None:
+    """Another name of a file keeps what was said of its sizes, and nothing else."""
+    names = UniqueNames(lambda: 1.0, host="h")
+    assert names.base_like("1.M2.x,S=5,W=6").endswith(".h,S=5,W=6")
+    assert names.base_like("1.M2.x").endswith(".h")

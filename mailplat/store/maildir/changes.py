@@ -1,0 +1,211 @@
+"""Operations of the index that bring in what other programs did to one mailbox's files.
+
+Invariants: what the listing said is looked at once more here, for the writer's thread is the only
+one that decides: a file that we moved or removed meanwhile is no change of anybody else's.  Quotas
+do not hold back what is there already; keywords for which there is no room are left away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from mailplat.model.errors import MailError
+from mailplat.model.numset import NumSet
+from mailplat.model.summary import Summary
+from mailplat.store.index.messages import (
+    Rules,
+    add_message,
+    get_mailbox,
+    mask_of,
+    read_rows,
+    remove_rows,
+    set_masks,
+    set_places,
+)
+from mailplat.store.index.summaries import insert_content
+from mailplat.store.keywords import KeywordTable
+from mailplat.store.maildir.disk import Disk
+from mailplat.store.maildir.filename import FileName
+from mailplat.store.maildir.folders import Folder
+from mailplat.store.maildir.layout import Layout
+from mailplat.store.maildir.listing import Moved, base_of
+from mailplat.store.maildir.reading import summary_of_file
+
+if TYPE_CHECKING:
+    from mailplat.store.index.transaction import Transaction
+    from mailplat.store.maildir.bodies import MaildirBodies
+
+__all__ = ["FoundFile", "add_files", "apply_changes", "describe"]
+
+_log = Logger()
+
+_PLACES_FROM = "SELECT place FROM messages WHERE mailbox = ? AND uid >= ?"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A message that another program put there.
+
+    Attributes:
+        location: Where.
+        date: The file's modification time, seconds since 1970: its INTERNALDATE.
+        summary: What it says.
+    """
+
+    location: str
+    date: int
+    summary: Summary
+
+
+def describe(
+    disk: Disk, layout: Layout, folder: Folder, locations: Sequence[str]
+) -> tuple[list[FoundFile], list[str]]:
+    """Read files; in a thread.
+
+    Returns:
+        Those that are messages; and the locations of those that cannot be.
+    """
+    found: list[FoundFile] = []
+    ignored: list[str] = []
+    for location in locations:
+        path = layout.path(folder.directory, location)
+        try:
+            file = disk.open_message(path)
+            if file is None:
+                if disk.status(path) is not None:
+                    _log.warn("{path} is no plain file: it is passed over", path=path)
+                    ignored.append(location)
+                continue
+            with file:
+                summary = summary_of_file(file, base_of(location))
+            status = disk.status(path)
+        except MailError as error:
+            _log.warn("a file is passed over: {error}", error=error)
+            ignored.append(location)
+            continue
+        if status is not None:
+            found.append(FoundFile(location, int(status.st_mtime), summary))
+    return found, ignored
+
+
+def add_files(
+    tx: Transaction,
+    rules: Rules,
+    bodies: MaildirBodies,
+    mailbox_id: int,
+    files: Sequence[FoundFile],
+    since_uid: int,
+    uids: Mapping[str, int],
+) -> None:
+    """Give files UIDs.
+
+    Args:
+        tx: The transaction.
+        rules: Where bytes are, and limits.
+        bodies: Ours.
+        mailbox_id: The mailbox.
+        files: In the order of their UIDs.
+        since_uid: Messages from this UID on were not known when the files were listed.
+        uids: The UIDs that files had elsewhere, by base; higher than any that is given.
+    """
+    home, mailbox = get_mailbox(tx, mailbox_id)
+    folder = bodies.folders.find(mailbox_id, tx)
+    if folder is None:
+        return
+    letters = bodies.folders.letters(folder)
+    known = {base_of(row[0]) for row in tx.all(_PLACES_FROM, (mailbox_id, since_uid))}
+    known |= bodies.journal.buried(mailbox_id)
+    for file in files:
+        base = base_of(file.location)
+        if base in known:
+            continue
+        flags = FileName.parse(file.location[4:]).flags(letters)
+        mask = mask_of(tx, mailbox, flags, rules.keyword_limit, spare=True)
+        content = insert_content(tx, file.summary)
+        mailbox.uid_next = max(mailbox.uid_next, uids.get(base, 0))
+        size = file.summary.size
+        add_message(tx, home, mailbox, content, size, mask, file.date, file.location)
+
+
+def apply_changes(
+    tx: Transaction,
+    rules: Rules,
+    bodies: MaildirBodies,
+    mailbox_id: int,
+    moved: Sequence[Moved],
+    missing: Mapping[int, str],
+) -> bool:
+    """Follow files that were renamed, and remove messages whose files are gone.
+
+    Args:
+        tx: The transaction.
+        rules: Where bytes are, and limits.
+        bodies: Ours.
+        mailbox_id: The mailbox.
+        moved: What was renamed.
+        missing: UIDs whose files were not found, with where they were.
+
+    Returns:
+        Whether something has to be listed again to be understood.
+    """
+    home, mailbox = get_mailbox(tx, mailbox_id)
+    folder = bodies.folders.find(mailbox_id, tx)
+    if folder is None:
+        return False
+    uids = NumSet.of([*missing, *(move.uid for move in moved)])
+    rows = {row.uid: row for row in read_rows(tx, mailbox, uids)}
+    again = False
+    gone = []
+    locations = bodies.journal.locations
+    for uid in sorted(missing):
+        if uid not in rows:
+            continue
+        with folder.lock:
+            location = locations.get((mailbox_id, uid), rows[uid].place)
+            path = bodies.layout.path(folder.directory, location)
+            there = bodies.disk.status(path) is not None
+        if there or location != missing[uid]:
+            again = True
+        else:
+            gone.append(rows[uid])
+    if gone:
+        with bodies.vanishing():
+            numbers = NumSet.of(row.uid for row in gone)
+            remove_rows(tx, rules, home, mailbox, gone, numbers)
+    letters = bodies.folders.letters(folder)
+    table = KeywordTable(rules.keyword_limit, mailbox.keywords)
+    places: dict[int, str] = {}
+    masks: dict[int, int] = {}
+    for move in moved:
+        row = rows.get(move.uid)
+        if row is None:
+            continue
+        location = locations.get((mailbox_id, move.uid), row.place)
+        if location == move.now or move.before.startswith("tmp/"):
+            continue
+        if location != move.before:
+            again = True
+            continue
+        before, now = (FileName.parse(name[4:]).flags(letters) for name in (move.before, move.now))
+        given = mask_of(tx, mailbox, now - before, rules.keyword_limit, spare=True)
+        places[move.uid] = move.now
+        masks[move.uid] = (row.mask | given) & ~table.known_mask(before - now)
+        tx.on_commit(partial(_forget, locations, (mailbox_id, move.uid), move.before))
+    set_places(tx, mailbox_id, places)
+    set_masks(tx, rules, mailbox_id, masks)
+    # where the flags are the same, ours may still have to become letters
+    same = [
+        row._replace(place=places[uid]) for uid in masks if (row := rows[uid]).mask == masks[uid]
+    ]
+    bodies.flagged(tx, mailbox, same, [row.mask for row in same])
+    return again
+
+
+def _forget(locations: dict[tuple[int, int], str], key: tuple[int, int], location: str) -> None:
+    if locations.get(key) == location:
+        del locations[key]

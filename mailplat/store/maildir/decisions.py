@@ -1,0 +1,147 @@
+"""What the running transaction decides about files, and its way into the journal.
+
+Invariants: steps are written into the journal before the commit, in the transaction; they are done
+after it, and not at all if it is rolled back.  Steps about directories of a home are in the journal
+from one transaction only: earlier ones, which were done long since, are made durable and crossed
+out first, and a transaction that would have two about one directory is refused, which makes the
+writer run its operations one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mailplat.model.errors import Unavailable
+from mailplat.store.index.messages import set_places
+from mailplat.store.maildir.journal import (
+    PASSING_KINDS,
+    STEPS,
+    Journal,
+    Kind,
+    Step,
+    crossed_out,
+)
+from mailplat.store.maildir.mover import Mover
+
+if TYPE_CHECKING:
+    from mailplat.store.index.transaction import Transaction
+
+__all__ = ["Decision", "Decisions", "cross_out"]
+
+
+class Decision:
+    """One transaction's.
+
+    Attributes:
+        tx: The transaction.
+        steps: In their order.
+        made: Mailboxes whose directories are made or renamed by it.
+        usable: Mailboxes whose directories were looked at and can take files.
+        retitled: Messages whose letters change, by mailbox and UID.
+        news: Run after the commit, before the steps are done.
+    """
+
+    def __init__(self, tx: Transaction, journal: Journal, mover: Mover) -> None:
+        self.tx = tx
+        self.steps: list[Step] = []
+        self.made: set[int] = set()
+        self.usable: set[int] = set()
+        self.retitled: set[tuple[int, int]] = set()
+        self.news: list[Callable[[], None]] = []
+        self._journal = journal
+        self._mover = mover
+        self._directories: dict[str, set[str]] = {}
+
+    def add(
+        self,
+        kind: Kind,
+        mailbox: int,
+        uid: int,
+        source: str,
+        target: str = "",
+        flags: tuple[str, ...] | None = None,
+    ) -> None:
+        """Decide something."""
+        number = 0 if kind in PASSING_KINDS else self.tx.next_number("maildir_step")
+        self.steps.append(Step(number, kind, mailbox, uid, source, target, flags))
+        if kind is Kind.RETITLE:
+            self.retitled.add((mailbox, uid))
+
+    def add_directory(
+        self, account: str, kind: Kind, mailbox: int, source: str, target: str
+    ) -> None:
+        """Decide something about a directory of an account's.
+
+        Raises:
+            Unavailable: An earlier decision is not done yet; or this transaction decided
+                something about the same directory, and is to be run again without that.
+        """
+        touched = self._directories.get(account)
+        if touched is None:
+            done = self._mover.flush_directories(account)
+            for sql, args in crossed_out(done):
+                self.tx.run(sql, args)
+            self.news.append(partial(self._mover.crossed_out, done))
+            touched = self._directories[account] = set()
+        paths = {source, target} - {""}
+        if touched & paths:
+            raise Unavailable(f"{source or target}: two changes at once")
+        touched |= paths
+        self.add(kind, mailbox, 0, source, target)
+
+    def withdraw_burials(self, mailbox: int) -> int:
+        """The mailbox goes as a whole: its messages need not go one by one; count them."""
+        before = len(self.steps)
+        self.steps = [s for s in self.steps if s.kind is not Kind.BURY or s.mailbox != mailbox]
+        return before - len(self.steps)
+
+    def write(self) -> None:
+        """Write the steps into the journal."""
+        for step in self.steps:
+            if step.kind not in PASSING_KINDS:
+                self.tx.insert(STEPS, *step.values)
+        self.tx.flush()
+
+    def committed(self) -> None:
+        """Do the steps, or have them done."""
+        for tell in self.news:
+            tell()
+        self._journal.note(self.steps)
+        self._mover.submit(self.steps)
+
+
+class Decisions:
+    """Finds the running transaction's decision; there is one writer."""
+
+    def __init__(self, journal: Journal, mover: Mover) -> None:
+        self._journal = journal
+        self._mover = mover
+        self._current: Decision | None = None
+
+    def of(self, tx: Transaction) -> Decision:
+        """Give a transaction's decision."""
+        decision = self._current
+        if decision is None or decision.tx is not tx:
+            decision = self._current = Decision(tx, self._journal, self._mover)
+            tx.before_commit("maildir", decision.write)
+            tx.on_commit(decision.committed)
+        return decision
+
+
+def cross_out(
+    tx: Transaction,
+    mover: Mover,
+    steps: Sequence[Step],
+    places: Mapping[tuple[int, int], str],
+) -> None:
+    """Take durable steps out of the journal, and note where files are now."""
+    for sql, args in crossed_out(steps):
+        tx.run(sql, args)
+    by_mailbox: dict[int, dict[int, str]] = {}
+    for (mailbox, uid), place in places.items():
+        by_mailbox.setdefault(mailbox, {})[uid] = place
+    for mailbox, new in by_mailbox.items():
+        set_places(tx, mailbox, new)
+    tx.on_commit(partial(mover.crossed_out, steps, places))

@@ -1,0 +1,250 @@
+"""Operations and looks that are about a whole home: folders that come and go, and taking over.
+
+A directory beside ``cur`` that begins with a dot and has a ``cur`` of its own is a mailbox.  One
+that appears gets into the index; one that disappears leaves it, unless the home itself looks as if
+its disk were not mounted.
+
+A mailbox whose directory was there before is *taken over*: its files get UIDs before anybody sees
+it, those that ``dovecot-uidlist`` knows the ones that they had.  The list is believed once: then
+``mailplat-taken-over`` is put beside it, for if the index is lost one day, the list is old and
+would give UIDs again that were given to other messages since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from mailplat.model.errors import Unavailable
+from mailplat.store.index.database import Connection
+from mailplat.store.index.folders import delete, get_home, make_mailbox, publish_home, subscribe
+from mailplat.store.index.messages import Rules, get_mailbox
+from mailplat.store.index.rows import HomeRow
+from mailplat.store.maildir.folders import SET_TAKEN_OVER, Folder
+from mailplat.store.maildir.journal import DIRECTORY_KINDS
+from mailplat.store.maildir.names import (
+    account_directory,
+    directory_folder,
+    foreign_folder,
+)
+from mailplat.store.maildir.uidlist import UidList, read_subscriptions, read_uidlist
+
+if TYPE_CHECKING:
+    from mailplat.store.index.transaction import Transaction
+    from mailplat.store.maildir.bodies import MaildirBodies
+
+__all__ = [
+    "HomeLook",
+    "Legacy",
+    "adopt_folders",
+    "begin_taking_over",
+    "finish_taking_over",
+    "forget_folders",
+    "look_at_home",
+    "read_legacy",
+    "write_marker",
+]
+
+_log = Logger()
+
+_MARKER = "mailplat-taken-over"
+_NEWEST = (
+    "SELECT min(uid), count(*) FROM messages"
+    " WHERE mailbox = ? AND uid >= ? AND substr(place, 1, 4) = 'new/'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HomeLook:
+    """What a look at a home found.
+
+    Attributes:
+        stamp: The modification time of its directory, nanoseconds since 1970.
+        new: Names and directories of mailboxes that the index does not have.
+        gone: Mailboxes whose directories are gone.
+        strange: Mailboxes that were not taken over yet.
+        changed: Mailboxes whose files changed.
+    """
+
+    stamp: int
+    new: list[tuple[str, str]] = field(default_factory=list)
+    gone: list[Folder] = field(default_factory=list)
+    strange: list[Folder] = field(default_factory=list)
+    changed: list[Folder] = field(default_factory=list)
+
+
+def look_at_home(
+    connection: Connection, bodies: MaildirBodies, home: HomeRow, stamp: int, passed: set[str]
+) -> HomeLook:
+    """Look at a home; list it if its directory is not as it was.
+
+    Args:
+        connection: Reads the index.
+        bodies: Ours.
+        home: The home.
+        stamp: What the last look said; 0 for the first one.
+        passed: Directories that cannot be mailboxes; added to.
+    """
+    account = account_directory(home.account)
+    path = bodies.layout.directory(account)
+    folders = bodies.folders.of_home(home.id, connection)
+    status, inbox = bodies.disk.status(path), bodies.disk.status(f"{path}/cur")
+    if status is None or inbox is None:
+        if folders:
+            raise Unavailable(f"{path}/cur: no such directory")
+        return HomeLook(0)
+    look = HomeLook(status.st_mtime_ns)
+    if status.st_mtime_ns != stamp:
+        known = {folder.directory for folder in folders}
+        for name in sorted(bodies.disk.names(path)):
+            directory = f"{account}/{name}"
+            if name.startswith(".") and directory not in known and directory not in passed:
+                _consider(bodies, directory, name, look, passed)
+        for folder in folders:
+            with folder.lock:
+                there = bodies.disk.status(bodies.layout.directory(folder.directory)) is not None
+            if not there and not folder.deleted:
+                look.gone.append(folder)
+    for folder in folders:
+        if folder in look.gone:
+            continue
+        if not folder.taken_over:
+            look.strange.append(folder)
+        elif folder.dirty or folder.stamps != bodies.folders.stamps(folder):
+            look.changed.append(folder)
+    return look
+
+
+def _consider(
+    bodies: MaildirBodies, directory: str, name: str, look: HomeLook, passed: set[str]
+) -> None:
+    """See whether a directory that the index does not know is a mailbox."""
+    path = bodies.layout.directory(directory)
+    if bodies.disk.status(f"{path}/cur") is None:
+        return
+    mailbox = directory_folder(name) or foreign_folder(name)
+    if mailbox is None:
+        _log.warn("{path} has no name that a mailbox can have: it is passed over", path=path)
+        passed.add(directory)
+    else:
+        look.new.append((mailbox, directory))
+
+
+def adopt_folders(
+    tx: Transaction,
+    rules: Rules,
+    bodies: MaildirBodies,
+    home_id: int,
+    new: Sequence[tuple[str, str]],
+) -> list[str]:
+    """Make mailboxes of directories; give the directories whose names are taken."""
+    home = get_home(tx, home_id)
+    made, refused = [], []
+    for name, directory in new:
+        if tx.find_mailbox(home, name) is not None:
+            refused.append(directory)
+            continue
+        with bodies.adopting(name, directory):
+            make_mailbox(tx, rules, home, name)
+        made.append(name)
+    if made:
+        publish_home(tx, home, made)
+    return refused
+
+
+def forget_folders(
+    tx: Transaction, rules: Rules, bodies: MaildirBodies, home_id: int, gone: Sequence[int]
+) -> None:
+    """Remove mailboxes whose directories are gone."""
+    for mailbox_id in gone:
+        mailbox, folder = tx.mailbox(mailbox_id), bodies.folders.find(mailbox_id, tx)
+        if mailbox is None or folder is None:
+            continue
+        with folder.lock:
+            path = bodies.layout.directory(folder.directory)
+            if bodies.disk.status(path) is not None:
+                continue
+        if any(step.kind in DIRECTORY_KINDS for step in bodies.journal.steps(mailbox_id)):
+            continue  # our own doing, still under way
+        _log.info("{path} is gone, and so is the mailbox", path=path)
+        with bodies.vanishing():
+            delete(tx, rules, home_id, mailbox.name)
+
+
+# taking over
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """What other programs knew of a mailbox.
+
+    Attributes:
+        uidlist: Its UIDs; None if there is no list to believe.
+        subscriptions: Of an INBOX: names that were subscribed.
+    """
+
+    uidlist: UidList | None
+    subscriptions: Sequence[str]
+
+
+def read_legacy(bodies: MaildirBodies, folder: Folder) -> Legacy:
+    """Read what Dovecot or Courier left in a directory; in a thread."""
+    path = bodies.layout.directory(folder.directory)
+    uidlist = None
+    if bodies.disk.status(f"{path}/{_MARKER}") is None:
+        for name in ("dovecot-uidlist", "courierimapuiddb"):
+            uidlist = uidlist or read_uidlist(bodies.disk.read(f"{path}/{name}") or b"")
+    subscriptions = []
+    if "/" not in folder.directory:
+        for name in ("subscriptions", "courierimapsubscribed"):
+            for line in read_subscriptions(bodies.disk.read(f"{path}/{name}") or b""):
+                subscribed = directory_folder(f".{line}") or foreign_folder(f".{line}")
+                if subscribed is not None:
+                    subscriptions.append(subscribed)
+    return Legacy(uidlist, subscriptions)
+
+
+def write_marker(bodies: MaildirBodies, folder: Folder) -> None:
+    """Note durably that the list of UIDs was used; in a thread."""
+    path = bodies.layout.directory(folder.directory)
+    if bodies.disk.status(f"{path}/{_MARKER}") is None:
+        bodies.disk.write(f"{path}/{_MARKER}", ())
+        bodies.disk.sync_directory(path)
+
+
+def begin_taking_over(tx: Transaction, mailbox_id: int, uidlist: UidList) -> bool:
+    """Give an empty mailbox the UIDVALIDITY that it had; whether its UIDs can be kept."""
+    home, mailbox = get_mailbox(tx, mailbox_id)
+    if mailbox.uid_validity == uidlist.uid_validity:
+        return True
+    if mailbox.uid_next > 1:
+        return False
+    tx.next_number("uid_validity", at_least=uidlist.uid_validity)  # no other one is lower
+    mailbox.uid_validity = uidlist.uid_validity
+    tx.run("UPDATE mailboxes SET uid_validity = ? WHERE id = ?", (uidlist.uid_validity, mailbox_id))
+    publish_home(tx, home, [mailbox.name])
+    return True
+
+
+def finish_taking_over(
+    tx: Transaction, mailbox_id: int, folder: Folder, legacy: Legacy, kept: bool
+) -> None:
+    """All files are in the index: from now on it is a mailbox like any other."""
+    home, mailbox = get_mailbox(tx, mailbox_id)
+    first = 1
+    if legacy.uidlist is not None and kept:
+        first = legacy.uidlist.uid_next
+        mailbox.uid_next = max(mailbox.uid_next, first)
+    (newest, count) = tx.one(_NEWEST, (mailbox_id, first)) or (None, 0)
+    mailbox.recent_uid = newest if newest is not None else mailbox.uid_next
+    mailbox.recent = count
+    tx.touch_mailbox(mailbox)
+    tx.note(home, mailbox)
+    for name in legacy.subscriptions:
+        subscribe(tx, home.id, name)
+    tx.run(SET_TAKEN_OVER, (mailbox_id,))
+    tx.on_commit(partial(setattr, folder, "taken_over", True))
