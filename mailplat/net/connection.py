@@ -58,8 +58,8 @@ E = TypeVar("E")
 class Connection(Protocol, Generic[E]):
     """One connection of either side of any protocol.
 
-    A protocol's own subclass overrides `patience`, `answer_failure`, `say_timeout` and
-    `say_shutdown`, each of which asks something of its conversation.
+    A protocol's own subclass overrides `patience`, `answer_failure`, `say_timeout`,
+    `say_shutdown` and `may_leave`, each of which asks something of its conversation.
 
     Args:
         conversation: The state machine, new.
@@ -135,6 +135,10 @@ class Connection(Protocol, Generic[E]):
 
     def say_shutdown(self) -> None:
         """Have the conversation say goodbye because the server stops."""
+
+    def may_leave(self) -> bool:
+        """Tell whether the server may say goodbye now; what is under way may end first."""
+        return True
 
     # From the transport.
 
@@ -282,7 +286,7 @@ class Connection(Protocol, Generic[E]):
     # For the server.
 
     def shut_down(self) -> None:
-        """Say goodbye and close, after the answer that is under way."""
+        """Say goodbye and close, after the answer that is under way and once `may_leave` says."""
         self._leaving = True
         if self._securing:
             self.abort()
@@ -323,7 +327,9 @@ class Connection(Protocol, Generic[E]):
             return
         if idle and self._upgrade_wanted:
             self._upgrade()
-        elif idle and (self._conversation.closing or self._ended or self._leaving):
+        elif idle and (
+            self._conversation.closing or self._ended or (self._leaving and self.may_leave())
+        ):
             self.close()
         self._regulate()
         self._deadline.move(self._expiry())
@@ -339,7 +345,7 @@ class Connection(Protocol, Generic[E]):
                 return False
             if self._upgrade_wanted or conversation.closing:
                 return True
-            if self._leaving:
+            if self._leaving and self.may_leave():
                 self.say_shutdown()
                 return True
             if not left or (handled and seconds() > until):

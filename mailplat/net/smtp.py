@@ -78,6 +78,10 @@ class SmtpConnection(Connection[Event]):
         """Tell the client that it took too long."""
         self._smtp.goodbye(words.TOO_SLOW)
 
+    def may_leave(self) -> bool:
+        """Tell whether no mail is under way: one that is may be brought to its end."""
+        return not self._smtp.mid_transaction
+
     def say_shutdown(self) -> None:
         """Tell the client that the server stops."""
         self._smtp.goodbye(words.LEAVING)

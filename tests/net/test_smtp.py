@@ -164,6 +164,19 @@ def test_shutdown() -> None:
     bench.lose()
 
 
+def test_shutdown_lets_a_mail_end() -> None:
+    """A mail under way is brought to its end before the client is told."""
+    bench = Bench()
+    bench.say(b"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@x>\r\n")
+    bench.connection.shut_down()
+    assert bench.say(b"DATA\r\n").startswith(b"354 ")
+    assert bench.say(b"hello\r\n") == b""
+    said = bench.say(b".\r\nMAIL FROM:<>\r\n").splitlines()
+    assert [line[:9] for line in said] == [b"250 2.0.0", b"421 4.3.2"]
+    assert bench.wire.closing
+    bench.lose()
+
+
 def test_half_closed() -> None:
     """Who sends no more is answered, and left."""
     bench = Bench()

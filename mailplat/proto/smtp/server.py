@@ -41,7 +41,7 @@ from mailplat.proto.smtp.input import Fault, Input
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers, keywords
 from mailplat.proto.smtp.parse import CommandFault, parse_hello, parse_mail, parse_rcpt
 from mailplat.proto.smtp.replies import format_reply
-from mailplat.proto.smtp.states import TRANSITIONS, State
+from mailplat.proto.smtp.states import MID_TRANSACTION, TRANSITIONS, State
 
 __all__ = ["ServerConversation"]
 
@@ -155,6 +155,11 @@ class ServerConversation:
         self._reset_transaction()
 
     # -- what the session says
+
+    @property
+    def mid_transaction(self) -> bool:
+        """Whether a mail is under way."""
+        return self.state in MID_TRANSACTION
 
     @property
     def asked(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["TRANSITIONS", "State"]
+__all__ = ["MID_TRANSACTION", "TRANSITIONS", "State"]
 
 
 class State(Enum):
@@ -65,3 +65,6 @@ def _transitions() -> dict[tuple[State, str], State]:
 
 TRANSITIONS = _transitions()
 """State and command -> the state that acceptance leads to; no row is ``503`` (RFC 5321 §4.1.4)."""
+
+MID_TRANSACTION = frozenset((State.SENDER, State.RECIPIENTS, State.CHUNKS, State.BODY))
+"""The states in which a mail is under way (RFC 5321 §4.1.4)."""
