@@ -19,9 +19,9 @@ from collections.abc import Callable
 
 from mailplat.model.envelope import BodyType
 from mailplat.model.reply import Reply
-from mailplat.proto import sasl
 from mailplat.proto.smtp import words
-from mailplat.proto.smtp.bdat import ChunkReader, parse_chunk
+from mailplat.proto.smtp.auth import AuthExchange, AuthStep
+from mailplat.proto.smtp.bdat import parse_chunk
 from mailplat.proto.smtp.commands import (
     Block,
     Data,
@@ -35,11 +35,11 @@ from mailplat.proto.smtp.commands import (
     StartTLS,
     Verify,
 )
-from mailplat.proto.smtp.content import ContentCheck
 from mailplat.proto.smtp.data import DataReader
 from mailplat.proto.smtp.input import Fault, Input
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers, keywords
 from mailplat.proto.smtp.parse import CommandFault, parse_hello, parse_mail, parse_rcpt
+from mailplat.proto.smtp.reception import Reception
 from mailplat.proto.smtp.replies import format_reply
 from mailplat.proto.smtp.states import MID_TRANSACTION, TRANSITIONS, State
 
@@ -48,6 +48,7 @@ __all__ = ["ServerConversation"]
 
 _BAD_CHARACTER = re.compile(rb"[\x00-\x1f\x7f]")
 _OTHER_PROTOCOLS = frozenset(("GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE"))
+_BARE = frozenset(("STARTTLS", "DATA", "RSET", "QUIT"))
 _IDLE = frozenset(("EHLO", "HELO", "LHLO", "RSET", "NOOP", "HELP", "VRFY", "EXPN", "AUTH"))
 
 
@@ -101,13 +102,11 @@ class ServerConversation:
         self._errors = self._idle = 0  # since the last accepted message
         self._login_failures = 0
         self._messages = 0
-        self._exchange: tuple[str, sasl.Exchange] | None = None
+        self._exchange: AuthExchange | None = None
         self._smtputf8 = self._binary = False
         self._recipients = 0
-        self._reader: DataReader | ChunkReader | None = None
-        self._check: ContentCheck | None = None
-        self._refusal: Reply | None = None  # of the message that is coming
-        self._after_drain = State.READY  # where a chunk that nobody wants leaves us
+        self._reception: Reception | None = None
+        self._drained: State | None = None  # where a chunk that nobody wants leaves us
 
     # -- the shape of every conversation
 
@@ -206,15 +205,16 @@ class ServerConversation:
         if event is None:
             raise RuntimeError("nothing was asked")
         reply = replies[0]
-        if isinstance(event, Block):
+        reception = self._reception
+        if reception is not None and isinstance(event, Block):
             if event.last:
                 self._end_message(replies)
             else:
-                self._refusal = reply
+                reception.refusal = reply
                 self._go_on()
-        elif isinstance(event, Data) and isinstance(self._reader, ChunkReader):
-            self._begin_message(event.binary)  # BDAT is answered behind its chunk alone
-            self._refusal = None if reply.positive else reply
+        elif reception is not None and isinstance(event, Data):
+            self.state = State.BODY  # BDAT is answered behind its chunk alone
+            reception.refusal = None if reply.positive else reply
         else:
             self._say(reply, enhanced=not isinstance(event, Hello))
             if reply.positive:
@@ -250,57 +250,44 @@ class ServerConversation:
                 self._binary = sender.body is BodyType.BINARY
             case Rcpt():
                 self._recipients += 1
-            case Data(binary):
-                self._reader = DataReader()
-                self._begin_message(binary)
+            case Data():
+                self._reception = Reception(DataReader(), self._limits)
 
     # -- messages
 
     def _reset_transaction(self) -> None:
         self._smtputf8 = self._binary = False
         self._recipients = 0
-        self._reader = self._check = self._refusal = None
-
-    def _begin_message(self, binary: bool) -> None:
-        self.state = State.BODY
-        self._check = ContentCheck(
-            size_limit=self._limits.message_size,
-            line_limit=self._limits.message_size if binary else self._limits.text_line,
-            bare_newlines=binary or self._limits.bare_newlines,
-        )
+        self._reception = self._drained = None
 
     def _read_body(self) -> bool:
         """Deal with the next bytes of DATA or of a chunk; whether there were any."""
-        reader = self._reader
-        assert reader is not None
-        if not self._input and not reader.done:
+        reception = self._reception
+        assert reception is not None
+        if not reception.ready(self._input):
             return False
-        ready = reader.receive(self._input.take_all())
-        self._input.receive(reader.rest)
-        if self._refusal is None and self._check is not None:
-            last = reader.done and reader.last
-            self._refusal = self._check.receive(ready) or (self._check.end() if last else None)
-            if self._refusal is not None:
-                self._ask(Spoiled(self._refusal), State.BODY)
-                return True
-            if ready or last:
-                self._ask(Block(ready, last), State.BODY)
-                return True
-        self._go_on()
+        event = reception.read(self._input)
+        if event is not None:
+            self._ask(event, State.BODY)
+        else:
+            self._go_on()
         return True
 
     def _go_on(self) -> None:
         """After bytes were dealt with: answer if they were the last of DATA or of a chunk."""
-        reader, refusal = self._reader, self._refusal
-        if reader is None or not reader.done:
+        reception = self._reception
+        assert reception is not None
+        refusal, reader = reception.refusal, reception.reader
+        if not reader.done:
             return
-        if self._check is None:  # a chunk that nobody wanted
-            self._reader = self._refusal = None
-            self.state = self._after_drain
-            if refusal is not None:
+        if self._drained is not None:
+            self.state = self._drained
+            self._reception = self._drained = None
+            # none of no recipients gets a reply to LMTP's last chunk (RFC 2033 §4.3)
+            nobody = self._dialect is Dialect.LMTP and self.state is State.SENDER and reader.last
+            if refusal is not None and not nobody:
                 self._say(refusal)
         elif refusal is None:
-            self._reader = None
             self.state = State.CHUNKS
             self._say(words.CHUNK_OK)
         elif reader.last:
@@ -339,12 +326,7 @@ class ServerConversation:
             self._say(words.BARE_FEED)
             self._close()
         elif exchange is not None:
-            step = (
-                sasl.Failed(sasl.Failure.TOO_LONG)
-                if isinstance(line, Fault)
-                else sasl.respond(exchange[1], line)
-            )
-            self._exchange_step(*exchange, step)
+            self._exchange_step(lambda: exchange.respond(line))
         elif isinstance(line, Fault):
             self._say(words.LONG_LINE)
         else:
@@ -377,6 +359,8 @@ class ServerConversation:
             self._say(words.NO_RECIPIENTS if nobody and smtp else words.bad_sequence(self.state))
             return
         try:
+            if argument and verb in _BARE:  # RFC 5321 §4.1.1
+                raise CommandFault(words.NO_ARGUMENT)
             event = command(self, verb, argument.lstrip(b" "))
         except CommandFault as fault:
             self._say(fault.reply)
@@ -390,8 +374,6 @@ class ServerConversation:
         return Hello(verb, parse_hello(argument))
 
     def _starttls(self, verb: str, argument: bytes) -> Event | None:
-        if argument:
-            raise CommandFault(words.NO_ARGUMENT)
         if self.tls:
             raise CommandFault(words.TLS_ALREADY)
         if not self._offers.starttls:
@@ -405,25 +387,25 @@ class ServerConversation:
             raise CommandFault(words.AUTH_ALREADY)
         if not self.auth_possible:
             raise CommandFault(words.AUTH_NEEDS_TLS)
-        name, _, initial = argument.partition(b" ")
-        mechanism = name.decode("latin-1").upper()
-        start = self._offers.mechanisms.get(mechanism)
-        if start is None:
-            raise CommandFault(words.NO_MECHANISM)
-        exchange = start()
-        self._exchange_step(mechanism, exchange, sasl.begin(exchange, initial.strip() or None))
+        exchange = self._exchange = AuthExchange(self._offers.mechanisms, argument)
+        self._exchange_step(exchange.begin)
         return None
 
-    def _exchange_step(self, mechanism: str, exchange: sasl.Exchange, step: sasl.Step) -> None:
-        if isinstance(step, sasl.Challenge):
-            self.state, self._exchange = State.EXCHANGE, (mechanism, exchange)
-            self._output.append(b"334 " + step.line + b"\r\n")
+    def _exchange_step(self, step: Callable[[], AuthStep]) -> None:
+        """Take a step of AUTH; only a challenge goes on waiting for responses."""
+        self.state = State.READY
+        try:
+            outcome = step()
+        except CommandFault as fault:
+            self._exchange = None
+            self._say(fault.reply)
             return
-        self.state, self._exchange = State.READY, None
-        if isinstance(step, sasl.Failed):
-            self._say(words.EXCHANGE_FAILED[step.failure])
+        if isinstance(outcome, Login):
+            self._exchange = None
+            self._ask(outcome, State.READY)
         else:
-            self._ask(Login(mechanism, step), State.READY)
+            self.state = State.EXCHANGE
+            self._output.append(b"334 " + outcome + b"\r\n")
 
     def _mail(self, verb: str, argument: bytes) -> Event:
         if self._messages >= self._limits.messages:
@@ -437,8 +419,6 @@ class ServerConversation:
         return Rcpt(recipient)
 
     def _data_command(self, verb: str, argument: bytes) -> Event | None:
-        if argument:
-            raise CommandFault(words.NO_ARGUMENT)
         if self._binary:  # RFC 3030 §3
             raise CommandFault(words.BINARY_DATA)
         return Data(binary=False)
@@ -449,22 +429,21 @@ class ServerConversation:
             self._say(words.LOST_COUNT if self._offers.chunking else words.NO_CHUNKING)
             self._close()
             return None
-        before, self._reader = self.state, chunk
+        before = self.state
+        if before is State.CHUNKS:
+            assert self._reception is not None
+            self._reception.reader = chunk
+            self.state = State.BODY
+            return None
+        self._reception = Reception(chunk, self._limits, binary=self._binary)
         if before is State.RECIPIENTS:
             return Data(self._binary)
-        self.state = State.BODY
-        if before is not State.CHUNKS:  # out of order: drained, then refused (RFC 3030 §2)
-            self._after_drain = before
-            if before is not State.SENDER:
-                self._refusal = words.bad_sequence(before)
-            elif self._dialect is Dialect.SMTP or not chunk.last:
-                self._refusal = words.NO_RECIPIENTS
-            # else none of no recipients gets a reply (RFC 2033 §4.3)
+        self.state, self._drained = State.BODY, before  # out of order (RFC 3030 §2)
+        nobody = before is State.SENDER
+        self._reception.refusal = words.NO_RECIPIENTS if nobody else words.bad_sequence(before)
         return None
 
     def _rset(self, verb: str, argument: bytes) -> Event | None:
-        if argument:
-            raise CommandFault(words.NO_ARGUMENT)
         return Reset()
 
     def _noop(self, verb: str, argument: bytes) -> None:
@@ -483,9 +462,6 @@ class ServerConversation:
         self._say(words.NO_EXPN)
 
     def _quit(self, verb: str, argument: bytes) -> None:
-        if argument:
-            self._say(words.NO_ARGUMENT)
-            return
         self._say(words.BYE)
         self._close()
 
