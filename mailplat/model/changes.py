@@ -45,6 +45,8 @@ class FlagsStored:
         modseqs: Their MODSEQs, one for one; only those changed have a new one.
         refused: UIDs whose MODSEQ was above ``unchanged_since`` (RFC 7162 §3.1.3).
         modseq: The newest one given here; 0 if nothing changed.
+        previous: The mailbox's MODSEQ just before this update, in the same transaction; None
+            if the store cannot tell.  By it a session knows that nobody came in between.
     """
 
     uids: Sequence[int]
@@ -52,3 +54,4 @@ class FlagsStored:
     modseqs: Sequence[int]
     refused: NumSet
     modseq: int
+    previous: int | None = None

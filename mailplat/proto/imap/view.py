@@ -317,10 +317,10 @@ class View:
         """Whether nobody else can have changed anything between ``modseq`` and a STORE.
 
         If not, a silent STORE is told after all: its flags may hold another session's change
-        (RFC 9051 §6.4.6).
+        (RFC 9051 §6.4.6).  So it is worth while to `take` right before a silent STORE.
         """
-        new = {modseq for modseq in result.modseqs if modseq > self.modseq}
-        return len(new) == result.modseq - self.modseq
+        previous = result.modseq - 1 if result.previous is None else result.previous
+        return previous <= self.modseq
 
     def _tell_gone(self) -> bytes:
         slices = self._gone.slices(self.uids)

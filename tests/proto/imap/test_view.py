@@ -207,6 +207,15 @@ def test_silent_store_over_another_sessions_change() -> None:
     assert view.tell(expunge=True) == b"* 2 FETCH (FLAGS (\\Seen \\Flagged))\r\n"
 
 
+def test_silent_store_while_other_mailboxes_change() -> None:
+    """A MODSEQ far ahead is no sign of a change here, if the store says so."""
+    view = View([3, 5], 1, NONE)
+    result = FlagsStored([5], [SEEN], [40], NumSet(), 40, previous=1)
+    assert view.stored(result, NONE, uid=True, silent=True) == b""
+    view.take(Changes(40, [], [5], [SEEN], [40]), NONE)
+    assert view.tell(expunge=True) == b""
+
+
 def test_store_of_what_was_expunged_elsewhere() -> None:
     """UID STORE tells only of what the client knows."""
     view = View([3, 5], 1, NONE, qresync=True, condstore=True)
@@ -321,15 +330,28 @@ class ManySessions(RuleBasedStateMachine):
         uid=st.booleans(),
         silent=st.booleans(),
         fresh=st.booleans(),
+        elsewhere=st.integers(0, 2),
     )
     def store(
-        self, who: int, places: set[int], flag: int, uid: bool, silent: bool, fresh: bool
+        self,
+        who: int,
+        places: set[int],
+        flag: int,
+        uid: bool,
+        silent: bool,
+        fresh: bool,
+        elsewhere: int,
     ) -> None:
-        """A session turns a flag round, as its client sees the mailbox."""
+        """A session turns a flag round, as its client sees the mailbox.
+
+        ``elsewhere``: how much else happened to the home, in other mailboxes.
+        """
         client = self.clients[who]
         if fresh:
             self.hear(who, uid)
         uids = [one for at, one in enumerate(client.view.uids) if at in places]
+        previous = self.modseq
+        self.modseq += elsewhere
         there = [one for one in uids if one in self.messages]
         on = bool(there) and not self.messages[there[0]][0] & flag
         self.modseq += 1
@@ -348,6 +370,7 @@ class ManySessions(RuleBasedStateMachine):
             [self.messages[one][1] for one in there],
             NumSet(),
             self.modseq if changed else 0,
+            previous if elsewhere else None,
         )
         if silent:  # the client works it out for itself
             for one in uids:
