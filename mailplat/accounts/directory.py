@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from mailplat.model.account import Account, is_account_name
 from mailplat.model.errors import AlreadyExists, Cannot, NoSuchAccount
 
-__all__ = ["Directory", "Entry", "check_account"]
+__all__ = ["Directory", "Entry", "check_account", "taken"]
 
 _NAMES = "lower case, no blanks, none of / \\ : \" ' < > | * ?"
 
@@ -53,8 +53,7 @@ class Directory:
         check_account(account)
         for login in (account.name, *account.aliases):
             if self._by_login.setdefault(login, entry) is not entry:
-                other = self._by_login[login].account.name
-                raise AlreadyExists(f"{login} is a log-in name of the account {other}")
+                raise taken(login, self._by_login[login].account.name)
         for address in account.addresses:
             if self._by_address.setdefault(address, entry) is not entry:
                 other = self._by_address[address].account.name
@@ -112,6 +111,13 @@ class Directory:
     def _exchange(self, old: Entry, **changes: object) -> Directory:
         new = replace(old, **changes)  # type: ignore[arg-type]  # the callers give its fields
         return Directory(new if entry is old else entry for entry in self._entries)
+
+
+def taken(login: str, owner: str) -> AlreadyExists:
+    """Say that a log-in name belongs to someone."""
+    if login == owner:
+        return AlreadyExists(f"there is an account {login} already")
+    return AlreadyExists(f"{login} is a log-in name of the account {owner}")
 
 
 def check_account(account: Account) -> None:

@@ -21,7 +21,7 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from mailplat.accounts import tables
-from mailplat.accounts.directory import Entry, check_account
+from mailplat.accounts.directory import Entry, check_account, taken
 from mailplat.accounts.passwords import PasswordChecker
 from mailplat.interfaces.accounts import IAccounts, IAccountsEditor
 from mailplat.interfaces.plugins import PasswordSettings
@@ -270,7 +270,7 @@ def _check_free(database: sqlite3.Connection, account: Account, own: int | None 
     for login in (account.name, *account.aliases):
         row = database.execute(tables.FIND_BY_LOGIN, {"login": login}).fetchone()
         if row is not None and row[0] != own:
-            raise AlreadyExists(f"{login} is a log-in name of the account {row[1]}")
+            raise taken(login, row[1])
     for address in account.addresses:
         row = database.execute(tables.FIND_BY_ADDRESS, {"address": address}).fetchone()
         if row is not None and row[0] != own:

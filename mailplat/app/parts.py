@@ -25,7 +25,7 @@ from mailplat.interfaces.plugins import (
 from mailplat.interfaces.store import IStore
 from mailplat.model.errors import ConfigurationFault
 
-__all__ = ["find_plugin", "make_accounts", "make_filter", "make_store"]
+__all__ = ["check_part", "find_plugin", "make_accounts", "make_filter", "make_store"]
 
 
 def find_plugin(kind: Any, prefix: str, found: Iterable[Any] | None = None) -> Any:
@@ -48,6 +48,18 @@ def find_plugin(kind: Any, prefix: str, found: Iterable[Any] | None = None) -> A
             + (", ".join(sorted(known)) or "none")
         )
     return known[prefix]
+
+
+_KINDS = {"store": IStorePlugin, "accounts": IAccountsPlugin, "filter": IFilterPlugin}
+
+
+def check_part(kind: str, prefix: str) -> None:
+    """Make sure that there is a part, for `mailplat.config.load`; its argument is not looked at.
+
+    Raises:
+        ConfigurationFault: There is none; the reason lists those there are.
+    """
+    find_plugin(_KINDS[kind], prefix)
 
 
 def make_store(description: str, settings: StoreSettings) -> IStore:

@@ -11,6 +11,7 @@ from twisted.application.service import IService
 from mailplat.app.assembly import assemble
 from mailplat.app.listening import ports_of
 from mailplat.app.logs import make_observer, open_log
+from mailplat.app.parts import check_part
 from mailplat.app.quotas import AccountQuotas
 from mailplat.app.service import MailService
 from mailplat.config.load import load
@@ -35,7 +36,7 @@ def make_server(
     """
     if reactor is None:
         from twisted.internet import reactor
-    configuration = load(Path(path))
+    configuration = load(Path(path), check_part=check_part)
     parts = assemble(configuration, reactor)
     service: IService = MailService(
         reactor,

@@ -13,7 +13,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,34 @@ from mailplat.config.locate import Path as Place
 from mailplat.config.options import Configuration
 from mailplat.config.sections.server import ListenerProtocol, TLSUse
 from mailplat.config.structure import Refused, structure
+from mailplat.config.values import split_part
+from mailplat.model.errors import ConfigurationFault
 
-__all__ = ["load", "parse", "resolve_paths"]
+__all__ = ["PartCheck", "load", "parse", "resolve_paths"]
 
 MAX_FILE = 4 * 1024 * 1024
 """Bytes of a configuration file: beyond that it is some other file."""
 
 
-def load(file: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
+PartCheck = Callable[[str, str], None]
+"""Looks at a part: its kind (``store``, ``accounts``, ``filter``) and its prefix.
+
+Raises ConfigurationFault where there is no such part; which there are, the plugins know.
+"""
+
+
+def load(
+    file: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    check_part: PartCheck | None = None,
+) -> Configuration:
     """Read a configuration file; relative paths in it begin in its own folder.
+
+    Args:
+        file: The file.
+        environment: Where secrets may be.
+        check_part: Looks at each part that the file names.
 
     Raises:
         ConfigurationFaults: It cannot be used; with every fault and its line.
@@ -54,7 +73,14 @@ def load(file: Path, environment: Mapping[str, str] = os.environ) -> Configurati
         raise ConfigurationFaults(
             [Fault(str(file), line, "", "found bytes that are not UTF-8 text")]
         ) from None
-    return parse(text, str(file), file.absolute().parent, environment, check_files=True)
+    return parse(
+        text,
+        str(file),
+        file.absolute().parent,
+        environment,
+        check_files=True,
+        check_part=check_part,
+    )
 
 
 def parse(
@@ -64,6 +90,7 @@ def parse(
     environment: Mapping[str, str] = os.environ,
     *,
     check_files: bool = False,
+    check_part: PartCheck | None = None,
 ) -> Configuration:
     """Read the text of a configuration.
 
@@ -73,6 +100,7 @@ def parse(
         directory: Where relative paths begin.
         environment: Where secrets may be.
         check_files: Whether the files that it names must be there.
+        check_part: Looks at each part that it names.
 
     Raises:
         ConfigurationFaults: It cannot be used; with every fault and its line.
@@ -93,6 +121,8 @@ def parse(
         raise ConfigurationFaults(fault(*problem) for problem in refused.problems) from None
     configuration = resolve_paths(configuration, directory)
     problems = [*_contradictions(configuration)]
+    if check_part is not None:
+        problems.extend(_strange_parts(configuration, check_part))
     if check_files:
         problems.extend(_missing_files(configuration))
     if problems:
@@ -176,6 +206,22 @@ def _contradictions(configuration: Configuration) -> Iterator[tuple[Place, str]]
                 ("routes", "catch_all", at, "domain"),
                 f'found "{catch_all.domain}", expected one of server.domains',
             )
+
+
+def _strange_parts(configuration: Configuration, check: PartCheck) -> Iterator[tuple[Place, str]]:
+    """Ask whether there are such parts."""
+    for place, kind, part in [
+        (("store", "use"), "store", configuration.store.use),
+        (("accounts", "use"), "accounts", configuration.accounts.use),
+        *(
+            (("filter", at, "use"), "filter", one.use)
+            for at, one in enumerate(configuration.filters)
+        ),
+    ]:
+        try:
+            check(kind, split_part(part)[0])
+        except ConfigurationFault as fault:
+            yield place, fault.reason
 
 
 def _missing_files(configuration: Configuration) -> Iterator[tuple[Place, str]]:

@@ -94,7 +94,7 @@ def test_every_fault_at_once() -> None:
     assert "secret" not in caught.value.reason
     assert lines[3] == "accounts:6: found quota-storage=lots, expected as in quota-storage=5GiB"
     assert "{SHA512-CRYPT} is not known here" in lines[1]
-    assert lines[6] == "accounts:8: a@b is a log-in name of the account a@b"
+    assert lines[6] == "accounts:8: there is an account a@b already"
 
 
 words = st.text("abcdefghij.-_é", min_size=1, max_size=6).filter(lambda word: word.strip("."))

@@ -217,6 +217,22 @@ def test_parts_may_come_from_the_environment() -> None:
     assert parse(text, "f", HERE, {"STORE": "sql:x"}).store.use == "sql:x"
 
 
+def test_parts_are_looked_for() -> None:
+    """A part that no plugin makes is a fault like any other, at its line."""
+
+    def check(kind: str, prefix: str) -> None:
+        if prefix == "nosuch":
+            raise ConfigurationFault(f"there is no {kind} called nosuch")
+
+    text = '[store]\nuse = "nosuch:x"\n[[filter]]\nuse = "x:"\n[[filter]]\nuse = "nosuch:"'
+    with pytest.raises(ConfigurationFaults) as caught:
+        parse(text, "f", HERE, check_part=check)
+    assert caught.value.reason.splitlines() == [
+        "f:2: store.use: there is no store called nosuch",
+        "f:6: filter[2].use: there is no filter called nosuch",
+    ]
+
+
 def test_files_are_looked_for(tmp_path: Path) -> None:
     """A certificate that is not there is a fault, unless no listener needs one."""
     file = tmp_path / "mailplat.toml"
