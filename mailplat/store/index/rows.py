@@ -6,7 +6,7 @@ transaction runs; what leaves that thread is a copy that nobody changes again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from mailplat.model.mailbox import MailboxStatus, QuotaLimit, QuotaUsage
@@ -40,7 +40,16 @@ class HomeRow:
 
     def copy(self) -> HomeRow:
         """Take a copy that leaves the writer."""
-        return replace(self)
+        return HomeRow(
+            self.id,
+            self.account,
+            self.modseq,
+            self.storage,
+            self.messages,
+            self.limited,
+            self.storage_limit,
+            self.messages_limit,
+        )
 
     @property
     def usage(self) -> QuotaUsage:
@@ -98,7 +107,25 @@ class MailboxRow:
 
     def copy(self) -> MailboxRow:
         """Take a copy that leaves the writer."""
-        return replace(self)
+        return MailboxRow(
+            self.id,
+            self.home,
+            self.name,
+            self.mailbox_id,
+            self.uid_validity,
+            self.uid_next,
+            self.modseq,
+            self.recent_uid,
+            self.messages,
+            self.recent,
+            self.unseen,
+            self.deleted,
+            self.size,
+            self.log_start,
+            self.log_rows,
+            self.keywords,
+            self.special_use,
+        )
 
     @property
     def status(self) -> MailboxStatus:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailplat.interfaces.plugins import StoreSettings
 from mailplat.interfaces.store import IHome, IStore, NewMessage, Target
 from mailplat.model.account import is_account_name
-from mailplat.model.errors import NoSuchAccount
+from mailplat.model.errors import MailError, NoSuchAccount
 from mailplat.model.mailbox import Appended, normal_name
 from mailplat.store.index import folders
 from mailplat.store.index.blocks import Blocks
@@ -48,6 +50,7 @@ class IndexLimits:
         closed_bytes: Memory for the columns of mailboxes that nobody has open.
         homes: Homes kept in memory that nobody holds.
         collect_messages: Expunged messages whose bytes are dropped in one transaction.
+        look_seconds: How often to see whether another process wrote, while nobody writes here.
     """
 
     reader_threads: int = 2
@@ -57,6 +60,7 @@ class IndexLimits:
     closed_bytes: int = 32 << 20
     homes: int = 4096
     collect_messages: int = 256
+    look_seconds: float = 2.0
 
 
 @implementer(IStore)
@@ -106,6 +110,9 @@ class IndexedStore:
         self._database = database
         self._collect_messages = limits.collect_messages
         self._collecting: dict[int, int] = {}
+        self._look_seconds = limits.look_seconds
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = settings.reactor
         self._is_open = False
 
     # opening and closing
@@ -118,6 +125,7 @@ class IndexedStore:
         for mailbox_id, modseq in await self.readers.read(_left_behind, self._database.name):
             while await self._collect_some(mailbox_id, modseq):
                 pass
+        self._looking.start(self._look_seconds, now=False)
 
     def _start(self) -> None:
         self._database.create()
@@ -128,6 +136,8 @@ class IndexedStore:
         """See `IStore.close`."""
         if self._is_open:
             self._is_open = False
+            if self._looking.running:
+                self._looking.stop()
             await self.bodies.close()
             await self.writer.stop()
             await self.readers.stop()
@@ -135,6 +145,10 @@ class IndexedStore:
     def settled(self) -> Deferred[None]:
         """Wait until memory has every change that was committed before this call."""
         return self.writer.submit(_nothing, self._database.name)
+
+    def _look(self) -> Deferred[None]:
+        """See whether another process wrote: the writer tells, as it does before each batch."""
+        return self.settled().addErrback(_unavailable)
 
     # homes
 
@@ -227,9 +241,17 @@ def _check(account: str) -> None:
         raise NoSuchAccount(f"{account!r} cannot be the name of an account")
 
 
+_normal_name = lru_cache(1024)(normal_name)
+
+
 def _normal(target: Target) -> Target:
-    name = normal_name(target.mailbox)
+    name = _normal_name(target.mailbox)
     return target if name == target.mailbox else Target(target.account, name, target.flags)
+
+
+def _unavailable(failure: Failure) -> None:
+    """The next one who writes is told."""
+    failure.trap(MailError)
 
 
 def _nothing(tx: Transaction) -> None:

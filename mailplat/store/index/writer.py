@@ -6,9 +6,10 @@ everything goes back to the reactor in one step and in this order: what changed 
 is held in memory, in the order of the commits; the awaitables fire; watchers are told.
 
 Invariants: nobody hears of a change before it is durable.  An operation that fails has changed
-nothing: one that raises before it wrote just leaves the batch; if one raises later, or the commit
-fails, all is rolled back and each operation is run once more in a transaction of its own.  After
-any failure the thread goes on.
+nothing: one that raises before it wrote just leaves the batch; if one raises later, all is rolled
+back and each operation is run once more in a transaction of its own.  A commit that fails is never
+tried again: it may have been carried out, and mail must not be doubled; all its callers are told
+that it failed.  After any failure the thread goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -48,6 +49,10 @@ class _Call(Generic[T]):
     result: T | None = None
     failure: Failure | None = None
     events: Sequence[Event] = field(default_factory=list)
+
+
+class _CommitFailed(Exception):
+    """Whether the transaction was carried out is not known; ``__cause__`` says what happened."""
 
 
 class Writer:
@@ -91,13 +96,9 @@ class Writer:
     def stop(self) -> Deferred[None]:
         """Finish all operations that wait, then disconnect."""
         thread, self._thread = self._thread, None
-        self._queue.put(None)
         if thread is None:
-            self._refuse_rest()
-            thread = threading.current_thread()
-            done: Deferred[None] = Deferred()
-            done.callback(None)
-            return done
+            return succeed(None)
+        self._queue.put(None)
         return deferToThread(thread.join).addCallback(lambda _: self._refuse_rest())
 
     def submit(self, operation: Operation[T], subject: str, weight: int = 0) -> Deferred[T]:
@@ -145,6 +146,10 @@ class Writer:
         try:
             if self._run_together(connection, batch):
                 return [event for call in batch for event in call.events]
+        except _CommitFailed as error:
+            for call in batch:
+                self._fail(call, error.__cause__ or error)
+            return []
         except Exception as error:
             if len(batch) == 1:
                 self._fail(batch[0], error)
@@ -155,6 +160,8 @@ class Writer:
             try:
                 self._run_together(connection, [call], alone=True)
                 events += call.events
+            except _CommitFailed as error:
+                self._fail(call, error.__cause__ or error)
             except Exception as error:
                 self._fail(call, error)
         return events
@@ -181,14 +188,17 @@ class Writer:
                 else:
                     call.events = tx.take_events()
             tx.finish()
-            connection.commit()
-        except BaseException:
+            try:
+                connection.commit()
+            except Exception as error:
+                raise _CommitFailed from error
+        except BaseException as error:
             connection.rollback()
             for call in batch:
                 call.events = []
             for step in tx.aborted():
                 _guarded(step)
-            if alone or len(batch) == 1:
+            if alone or len(batch) == 1 or isinstance(error, _CommitFailed):
                 raise
             return False
         for step in tx.committed():
@@ -197,9 +207,9 @@ class Writer:
             batch[0].events = [OthersWrote(), *batch[0].events]
         return True
 
-    def _fail(self, call: _Call[Any], error: Exception) -> None:
+    def _fail(self, call: _Call[Any], error: BaseException) -> None:
         """Note what an operation raised, naming what it was about."""
-        told: Exception = error
+        told = error
         if isinstance(error, OSError):
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             told = (StorageFull if full else Unavailable)(f"{call.subject}: {error}")
