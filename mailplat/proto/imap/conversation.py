@@ -108,10 +108,10 @@ class ServerConversation:
     @property
     def paused(self) -> bool:
         """Whether enough input is waiting: read no more for now."""
-        # the longest line must fit, or it would never be seen to be too long
-        return (
-            len(self._fragments) > max(self._reader.line_limit, self._limits.authenticate_line) + 2
-        )
+        reader = self._reader
+        # whatever is waited for must fit, or it would be waited for without end
+        longest = max(reader.line_limit, reader.literal_limit, self._limits.authenticate_line)
+        return len(self._fragments) > longest + 2
 
     @property
     def closing(self) -> bool:

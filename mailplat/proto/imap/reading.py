@@ -21,11 +21,9 @@ from mailplat.proto.imap.refusal import bad, no
 from mailplat.proto.imap.syntax import Grammar, State, Syntax
 from mailplat.proto.imap.tokens import Announced, LiteralMissing, Mode, Tokens, announced_in
 
-__all__ = ["MAX_TAG", "CommandReader", "Reading", "tag_of"]
+__all__ = ["CommandReader", "Reading", "tag_of"]
 
-MAX_TAG = 255
-"""Bytes of a tag."""
-
+# a tag is echoed, so it is kept short
 _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?= |\Z)')
 _WORD = re.compile(rb" ([A-Za-z0-9.\-_]+)(?= |\Z)")
 _CONTINUE = b"+ OK\r\n"
@@ -78,6 +76,13 @@ class CommandReader:
         if self.state is State.NOT_AUTHENTICATED:
             return self._limits.line_before_login
         return self._limits.line
+
+    @property
+    def literal_limit(self) -> int:
+        """Bytes that a literal may have now, unless it is a message."""
+        if self.state is State.NOT_AUTHENTICATED:
+            return min(self._limits.literal, self._limits.line_before_login)
+        return self._limits.literal
 
     def line(self) -> Generator[None, None, bytes]:
         """Read a line, and note the literal that it announces."""
@@ -192,10 +197,7 @@ class CommandReader:
         return (yield from self._fragments.literal(announced.size))
 
     def _check_literal(self, announced: Announced, count: int, held: int) -> None:
-        limit = self._limits.literal
-        if self.state is State.NOT_AUTHENTICATED:
-            limit = min(limit, self._limits.line_before_login)
-        if announced.size > limit or held + announced.size > self._limits.command:
+        if announced.size > self.literal_limit or held + announced.size > self._limits.command:
             raise bad("Literal too large", "TOOBIG")
         if count >= self._limits.literals:
             raise bad("Too many literals", "LIMIT")

@@ -27,7 +27,6 @@ from mailplat.proto.imap.refusal import bad, no
 from mailplat.proto.imap.sets import PartialRange, SequenceSet
 
 __all__ = [
-    "LITERAL",
     "MAX_MODSEQ",
     "MAX_NUMBER64",
     "Announced",
@@ -45,7 +44,7 @@ MAX_NUMBER64 = 0x7FFFFFFFFFFFFFFF
 MAX_MODSEQ = 0x7FFFFFFFFFFFFFFF
 """The highest MODSEQ (RFC 7162 §7)."""
 
-LITERAL = re.compile(rb"(~?)\{(\d+)(\+?)\}")
+_LITERAL = re.compile(rb"(~?)\{(\d+)(\+?)\}")
 _LITERAL_AT_END = re.compile(rb"(~?)\{(\d+)(\+?)\}\Z")
 _ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
@@ -387,7 +386,7 @@ class Tokens:
         """The literal announced here, at the end of the text, whose bytes are still to come."""
         if self._next_literal < len(self.literals):
             return None
-        return announced_in(self.text) if LITERAL.fullmatch(self.text, self.at) else None
+        return announced_in(self.text) if _LITERAL.fullmatch(self.text, self.at) else None
 
     # within
 
@@ -413,7 +412,7 @@ class Tokens:
             if not value.isascii():
                 self._utf8(value)
             return _ESCAPED.sub(rb"\1", value) if b"\\" in value else value
-        found = LITERAL.match(self.text, self.at)
+        found = _LITERAL.match(self.text, self.at)
         if found is None:
             return None
         if self._next_literal >= len(self.literals):

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 
 __all__ = ["decode", "encode"]
 
-_SHIFTED = re.compile(rb"&([^-]*)-")
+_SHIFTED = re.compile(rb"&([^&-]*)-")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 

@@ -529,6 +529,22 @@ def test_paused_while_an_answer_is_awaited() -> None:
     assert not conversation.paused
 
 
+def test_never_paused_while_input_is_awaited() -> None:
+    """A transport that stops reading when told still brings in the largest line and literal."""
+    limits = Limits(line=100, literal=1000, authenticate_line=10)
+    for wire in (
+        b"a ID (" + b" " * 200 + b"\r\n",
+        b'a ID ("k" {1000+}\r\n' + b"v" * 1000 + b")\r\n",
+    ):
+        conversation = ServerConversation(limits=limits)
+        conversation.logged_in()
+        for at in range(len(wire)):
+            assert not conversation.paused, at
+            conversation.receive(wire[at : at + 1])
+            assert at == len(wire) - 1 or conversation.next_event() is None
+        assert conversation.next_event() is not None or conversation.bytes_to_send()
+
+
 def test_end_of_input(play: Any) -> None:
     """What was asked before is still answered; half a command is not."""
     conversation = ServerConversation()
