@@ -63,7 +63,7 @@ def test_strings_are_read_back(value: bytes, utf8: bool) -> None:
     value = value.replace(b"\0", b"")
     for spelled in (spelling.string(value, utf8=utf8), spelling.astring(value, utf8=utf8)):
         head, _, rest = spelled.partition(b"\r\n")
-        if head.endswith(b"}"):
+        if head != spelled:  # it is a literal
             tokens = Tokens(head + b"\r\n", [rest], Mode(utf8=utf8))
         else:
             tokens = Tokens(spelled, mode=Mode(utf8=utf8))
