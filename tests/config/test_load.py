@@ -48,7 +48,6 @@ def test_values_are_read() -> None:
         [[listener]]
         protocol = "imaps"
         [[tls.host]]
-        names = ["mail.example.net"]
         certificate = "net.pem"
         key = "net.key"
         """,

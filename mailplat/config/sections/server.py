@@ -163,11 +163,8 @@ class ListenerOptions:
 
 @attrs.frozen(kw_only=True)
 class TLSHost:
-    """A further certificate, for clients that ask for one of its names (SNI)."""
+    """A further certificate, for clients that ask for one of the names in it (SNI)."""
 
-    names: tuple[Domain, ...] = required(
-        meaning="The names that it is for.", example=("mail.example.net",)
-    )
     certificate: Path = required(
         meaning="Its certificate and those of its issuers, in PEM.", example="tls/net.pem"
     )
