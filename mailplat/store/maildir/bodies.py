@@ -55,6 +55,7 @@ _FLAGS_OF = (
     "SELECT m.mask, b.keywords FROM messages m JOIN mailboxes b ON b.id = m.mailbox"
     " WHERE m.mailbox = ? AND m.uid = ?"
 )
+_NAME_OF = "SELECT name FROM mailboxes WHERE id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ class MaildirBodies:
             if kind == Kind.RETITLE:
                 row = tx.one(_FLAGS_OF, (mailbox, uid))
                 flags = flag_names(row[0], row[1].split()) if row else None
-            steps.append(Step(number, Kind(kind), mailbox, uid, source, target, flags))
+            (name,) = tx.one(_NAME_OF, (mailbox,)) or ("",)
+            steps.append(Step(number, Kind(kind), mailbox, uid, source, target, flags, name))
             self.folders.find(mailbox, tx)
         return steps
 
@@ -398,7 +400,7 @@ class MaildirBodies:
         if found:
             decision.news.append(partial(self._outside.found, home.account))
         else:
-            decision.add_directory(account, Kind.MAKE, mailbox.id, "", directory)
+            decision.add_directory(account, Kind.MAKE, mailbox.id, "", directory, mailbox.name)
         tx.insert(tables.FOLDERS, mailbox.id, home.id, directory, int(not found), 0, 0, 0)
         folder = Folder(mailbox.id, home.id, directory, not found, (0, 0), 0)
         decision.made.add(mailbox.id)
@@ -416,7 +418,9 @@ class MaildirBodies:
         directory = self._directory(account, mailbox.name)
         if self.disk.status(self.layout.directory(directory)) is not None:
             raise AlreadyExists(f"{self.layout.directory(directory)}: there is such a directory")
-        decision.add_directory(account, Kind.RENAME, mailbox.id, folder.directory, directory)
+        decision.add_directory(
+            account, Kind.RENAME, mailbox.id, folder.directory, directory, mailbox.name
+        )
         decision.made.add(mailbox.id)
         tx.run(tables.SET_DIRECTORY, (directory, mailbox.id))
 

@@ -62,15 +62,16 @@ class Decision:
         source: str,
         target: str = "",
         flags: tuple[str, ...] | None = None,
+        name: str = "",
     ) -> None:
         """Decide something."""
         number = 0 if kind in PASSING_KINDS else self.tx.next_number("maildir_step")
-        self.steps.append(Step(number, kind, mailbox, uid, source, target, flags))
+        self.steps.append(Step(number, kind, mailbox, uid, source, target, flags, name))
         if kind is Kind.RETITLE:
             self.retitled.add((mailbox, uid))
 
     def add_directory(
-        self, account: str, kind: Kind, mailbox: int, source: str, target: str
+        self, account: str, kind: Kind, mailbox: int, source: str, target: str, name: str = ""
     ) -> None:
         """Decide something about a directory of an account's.
 
@@ -89,7 +90,7 @@ class Decision:
         if touched & paths:
             raise Unavailable(f"{source or target}: two changes at once")
         touched |= paths
-        self.add(kind, mailbox, 0, source, target)
+        self.add(kind, mailbox, 0, source, target, name=name)
 
     def withdraw_burials(self, mailbox: int) -> int:
         """The mailbox goes as a whole: its messages need not go one by one; count them."""

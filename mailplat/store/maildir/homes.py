@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from mailplat.model.errors import Unavailable
+from mailplat.model.errors import Cannot, Unavailable
+from mailplat.model.mailbox import normal_name
 from mailplat.store.index.database import Connection
 from mailplat.store.index.folders import delete, get_home, make_mailbox, publish_home, subscribe
 from mailplat.store.index.messages import Rules, get_mailbox
@@ -27,9 +28,11 @@ from mailplat.store.index.rows import HomeRow
 from mailplat.store.maildir.folders import SET_TAKEN_OVER, Folder
 from mailplat.store.maildir.journal import DIRECTORY_KINDS
 from mailplat.store.maildir.names import (
+    NAME_FILE,
     account_directory,
     directory_folder,
     foreign_folder,
+    is_shortened,
 )
 from mailplat.store.maildir.uidlist import UidList, read_subscriptions, read_uidlist
 
@@ -126,12 +129,23 @@ def _consider(
     path = bodies.layout.directory(directory)
     if bodies.disk.status(f"{path}/cur") is None:
         return
-    mailbox = directory_folder(name) or foreign_folder(name)
+    if is_shortened(name):
+        mailbox = _long_name(bodies.disk.read(f"{path}/{NAME_FILE}") or b"")
+    else:
+        mailbox = directory_folder(name) or foreign_folder(name)
     if mailbox is None:
         _log.warn("{path} has no name that a mailbox can have: it is passed over", path=path)
         passed.add(directory)
     else:
         look.new.append((mailbox, directory))
+
+
+def _long_name(data: bytes) -> str | None:
+    """Read a `NAME_FILE`."""
+    try:
+        return normal_name(data.decode())
+    except (UnicodeDecodeError, Cannot):
+        return None
 
 
 def adopt_folders(

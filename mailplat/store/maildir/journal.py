@@ -95,7 +95,8 @@ class Step:
         uid: The message's UID; 0 where it is about a directory.
         source: A location, or a directory from the root.
         target: Likewise.
-        flags: For `Kind.RETITLE`: the flags; None if they are to be read from the index.
+        flags: For `Kind.RETITLE`: the flags; None if the message is gone.
+        name: For `Kind.MAKE` and `Kind.RENAME`: the mailbox's name.
     """
 
     number: int
@@ -105,6 +106,7 @@ class Step:
     source: str
     target: str = ""
     flags: tuple[str, ...] | None = None
+    name: str = ""
 
     @property
     def account(self) -> str:
@@ -151,6 +153,10 @@ class Journal:
     def is_moving(self, key: tuple[int, int]) -> bool:
         """Whether a message's file is not, or not for long, where the index says."""
         return key in self.locations or key in self.retitled
+
+    def has(self, step: Step) -> bool:
+        """Whether a step is not crossed out yet."""
+        return step.number in self._steps.get(step.mailbox, ())
 
     def steps(self, mailbox: int) -> list[Step]:
         """Give a mailbox's steps."""

@@ -30,6 +30,7 @@ from mailplat.store.maildir.folders import KEYWORDS_FILE, Folder, Folders
 from mailplat.store.maildir.journal import DIRECTORY_KINDS, PASSING_KINDS, Journal, Kind, Step
 from mailplat.store.maildir.layout import Layout, dead_location, location_name
 from mailplat.store.maildir.listing import base_of
+from mailplat.store.maildir.names import NAME_FILE, is_shortened
 from mailplat.store.maildir.uidlist import KEYWORD_LETTERS, keywords_file, read_keywords
 
 __all__ = ["Mover", "Places"]
@@ -88,6 +89,7 @@ class Mover:
         self._turn = threading.Lock()
         self._waiting = 0
         self._done: list[Step] = []
+        self._settling: list[Step] = []
         self._failed: list[Step] = []
         self._touched: set[str] = set()
         self._thread: threading.Thread | None = None
@@ -115,15 +117,11 @@ class Mover:
         if directories:
             with self._turn:
                 self._do(directories)
-        if len(files) <= self._at_once and self._turn.acquire(blocking=False):
-            try:
-                if not self._waiting:
-                    self._do(files)
-                    files = []
-            finally:
-                self._turn.release()
-        if files:
-            with self._turn:
+        with self._turn:
+            if len(files) <= self._at_once and not self._waiting:
+                self._do(files)
+                files = []
+            else:
                 self._waiting += 1
         self._queue.put(files)
 
@@ -132,7 +130,7 @@ class Mover:
         with self._turn:
             self._do([step for step in steps if step.kind in DIRECTORY_KINDS])
             self._do([step for step in steps if step.kind not in DIRECTORY_KINDS])
-            return self._flushed()
+        return self._flush()
 
     def flush_directories(self, account: str) -> list[Step]:
         """Flush what was done to an account's directories; give the steps, which are durable now.
@@ -146,7 +144,11 @@ class Mover:
             for step in self._failed:
                 if step.kind in DIRECTORY_KINDS and step.account == account:
                     raise Unavailable(f"{step.source}: an earlier change was not done yet")
-            found = [s for s in self._done if s.kind in DIRECTORY_KINDS and s.account == account]
+            found = [
+                step
+                for step in (*self._settling, *self._done)
+                if step.kind in DIRECTORY_KINDS and step.account == account
+            ]
             changed = {self._layout.root}
             for step in found:
                 for path in filter(None, (step.source, step.target)):
@@ -167,6 +169,8 @@ class Mover:
         with self._turn:
             gone = set(map(id, steps))
             self._done = [step for step in self._done if id(step) not in gone]
+            self._settling = [step for step in self._settling if id(step) not in gone]
+            steps = [step for step in steps if self._journal.has(step)]  # else it was done twice
             self._journal.forget(steps)
             for key, place in (places or {}).items():
                 if self._journal.locations.get(key) == place:
@@ -181,7 +185,9 @@ class Mover:
 
     def settle_again(self, steps: Sequence[Step]) -> None:
         """These could not be crossed out; they are durable all the same."""
+        again = set(map(id, steps))
         with self._turn:
+            self._settling = [step for step in self._settling if id(step) not in again]
             self._done += steps
         self._queue.put(())
 
@@ -216,24 +222,30 @@ class Mover:
             if self._failed and (final or time.monotonic() >= self._retry_at):
                 failed, self._failed = self._failed, []
                 self._do(failed)
-            try:
-                done, places = self._flushed()
-            except MailError as error:
-                _log.warn("files were not flushed, which is tried again: {error}", error=error)
-                return
+        done, places = self._flush()
         if done:
             self._settled(done, places)
 
-    def _flushed(self) -> tuple[list[Step], Places]:
-        for path in sorted(self._touched):
-            self._disk.sync_directory(path)
-        self._touched.clear()
-        done, self._done = self._done, []
-        places = {}
-        for step in done:
-            place = self._journal.locations.get((step.mailbox, step.uid))
-            if step.kind is Kind.RETITLE and place is not None:
-                places[step.mailbox, step.uid] = place
+    def _flush(self) -> tuple[list[Step], Places]:
+        """Make durable what was done; give it, with the places that the index is to learn."""
+        with self._turn:
+            touched, self._touched = self._touched, set()
+            done, self._done = self._done, []
+            self._settling += done
+            places = {}
+            for step in done:
+                place = self._journal.locations.get((step.mailbox, step.uid))
+                if step.kind is Kind.RETITLE and place is not None:
+                    places[step.mailbox, step.uid] = place
+        try:
+            for path in sorted(touched):
+                self._disk.sync_directory(path)
+        except MailError as error:
+            _log.warn("files were not flushed, which is tried again: {error}", error=error)
+            with self._turn:
+                self._touched |= touched
+            self.settle_again(done)
+            return [], {}
         return done, places
 
     # doing; all below with the turn held
@@ -284,6 +296,7 @@ class Mover:
             self._retitle(step, folder)
         elif step.kind is Kind.MAKE:
             self.make(step.target)
+            self._write_name(step)
         else:
             self._rename_folder(step, folder)
 
@@ -296,6 +309,14 @@ class Mover:
         if "/" in directory and self._disk.status(f"{path}/maildirfolder") is None:
             # tells deliverers that the quota is counted one level up (Maildir++)
             self._disk.write(f"{path}/maildirfolder", ())
+
+    def _write_name(self, step: Step) -> None:
+        """Where the directory's name does not tell the mailbox's, keep that inside."""
+        if is_shortened(os.path.basename(step.target)):
+            temporary = f"{self._layout.tmp}/name.{step.mailbox}"
+            self._disk.unlink(temporary)
+            self._disk.write(temporary, (step.name.encode(),))
+            self._disk.rename(temporary, f"{self._layout.directory(step.target)}/{NAME_FILE}")
 
     def _publish(self, step: Step, folder: Folder) -> None:
         source = self._layout.path("", step.source)
@@ -349,6 +370,7 @@ class Mover:
             if self._disk.status(new) is None:
                 self._move(old, new)
             folder.directory = step.target
+        self._write_name(step)
         self._touched.update(
             f"{new}/{sub}" for sub in _SUBDIRECTORIES
         )  # what was done there before
@@ -407,7 +429,7 @@ class Mover:
         return None
 
     def _letters(self, folder: Folder, flags: Iterable[str]) -> dict[str, str]:
-        """Give the letter of each keyword; give those a letter that have none, while there are."""
+        """Give the letter of each keyword, in lower case; give one to those that have none."""
         letters = self._folders.letters(folder)
         known = {keyword.lower() for keyword in letters.values()}
         missing = [f for f in flags if not f.startswith("\\") and f.lower() not in known]
@@ -424,5 +446,4 @@ class Mover:
             self._disk.write(temporary, (keywords_file(letters),))
             self._disk.rename(temporary, path)
             folder.letters = letters
-        lower = {keyword.lower(): letter for letter, keyword in letters.items()}
-        return {flag: lower[flag.lower()] for flag in flags if flag.lower() in lower}
+        return {keyword.lower(): letter for letter, keyword in letters.items()}

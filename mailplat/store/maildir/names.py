@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from hashlib import sha256
 
 from mailplat.model.account import is_account_name
 from mailplat.model.errors import Cannot
@@ -26,17 +27,23 @@ from mailplat.model.mailbox import INBOX, SEPARATOR, normal_name
 
 __all__ = [
     "MAX_FILE_NAME",
+    "NAME_FILE",
     "account_directory",
     "directory_account",
     "directory_folder",
     "folder_directory",
     "foreign_folder",
+    "is_shortened",
 ]
 
 MAX_FILE_NAME = 255
 """Bytes of a file name on every usual file system."""
 
+NAME_FILE = "mailplat-name"
+"""In a mailbox's directory: its name in UTF-8, where the directory's own cannot tell it."""
+
 _LEVEL = "."
+_SHORTENED = ".mailplat-long-name-"
 _ESCAPED = re.compile(r"&|(?:[^ -~]|\.)+")
 _SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-|(&)")
 
@@ -78,15 +85,20 @@ def folder_directory(name: str) -> str:
     Args:
         name: As `model.mailbox.normal_name` gives it.
 
-    Raises:
-        Cannot: The name is too long for a file system.
+    A name that is too long for a file system becomes one that can only be recognised; the
+    directory has the name itself in the file `NAME_FILE`.
     """
     if name == INBOX:
         return ""
     directory = "".join(_LEVEL + _ESCAPED.sub(_encoded, level) for level in name.split(SEPARATOR))
     if len(directory) > MAX_FILE_NAME:
-        raise Cannot(public="Mailbox name too long")
+        return _SHORTENED + sha256(name.encode()).hexdigest()
     return directory
+
+
+def is_shortened(directory: str) -> bool:
+    """Whether a mailbox's directory stands for a name that was too long."""
+    return directory.startswith(_SHORTENED)
 
 
 def directory_folder(directory: str) -> str | None:

@@ -12,8 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from mailplat.interfaces.plugins import StoreSettings
-from mailplat.interfaces.store import Folder, NewMessage
-from mailplat.message.summary import summary_of
+from mailplat.interfaces.store import Folder
 from mailplat.model.mailbox import SpecialUse
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.maildir.bodies import MaildirLimits
@@ -25,31 +24,6 @@ ALICE = "alice@example.org"
 QUICK = MaildirLimits(
     settle_seconds=0.05, outside=OutsideLimits(look_seconds=0, poll_seconds=0, notice_seconds=0)
 )
-
-
-@dataclass
-class Bytes:
-    """A body in memory."""
-
-    data: bytes
-    in_memory: bool = True
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size = len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Give some of it."""
-        return self.data[start:stop]
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def message(text: str, *flags: str, date: int = 1_700_000_000) -> NewMessage:
-    """Make a small message."""
-    data = f"From: a@example.org\r\nSubject: {text}\r\n\r\nThis is {text}.\r\n".encode()
-    return NewMessage(Bytes(data), summary_of(data), frozenset(flags), date)
 
 
 @dataclass
