@@ -169,7 +169,7 @@ class MemoryHome:
             raise Cannot(f"{self.account}: {new!r} is below {old!r}", public="It lies below")
         names = {name: normal_name(new + name[len(old) :]) for name in moving}
         for taken in names.values():
-            if taken in self._mailboxes and taken not in names:
+            if taken in self._mailboxes:
                 raise AlreadyExists(f"{self.account}: {taken!r}")
         renamed = {names[name]: self._mailboxes.pop(name) for name in moving}
         self._mailboxes |= renamed
