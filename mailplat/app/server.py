@@ -58,5 +58,7 @@ def _observer(log: LogOptions, logfile: str | None) -> Any:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """Write to the terminal itself: twistd turns what goes to `sys.stdout` into log lines."""
+    if sys.__stdout__ is not None:
+        sys.__stdout__.write(f"  {line}\n")
+        sys.__stdout__.flush()

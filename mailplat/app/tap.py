@@ -50,14 +50,19 @@ def makeService(options: Options) -> IService:
 
     A fault in the configuration ends the process with every fault's line and no traceback.
     """
-    from mailplat.app.demo import prepare_demo
     from mailplat.app.server import make_server
 
     try:
-        path = prepare_demo(options["demo-dir"]) if options["demo"] else options["config"]
+        path = _demo(options["demo-dir"]) if options["demo"] else options["config"]
         return make_server(path, demo=bool(options["demo"]), logfile=_logfile(options))
     except ConfigurationFault as fault:
         sys.exit(fault.reason)
+
+
+def _demo(directory: str) -> str:
+    from mailplat.app.demo import prepare_demo
+
+    return prepare_demo(directory)
 
 
 def _logfile(options: Options) -> str | None:

@@ -35,7 +35,7 @@ from mailplat.config.values import (
     split_part,
 )
 
-__all__ = ["command"]
+__all__ = ["command", "install"]
 
 
 class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in click's later releases
@@ -116,6 +116,31 @@ def command(
       mailplatctl init /srv/mail --domain example.org --store maildir:/var/vmail
     """  # noqa: D301 -- click wants the control character
     directory = directory.expanduser()
+    configuration = install(
+        directory,
+        domains=domains,
+        accounts=accounts,
+        listen=listen,
+        port_offset=port_offset,
+        store=store,
+    )
+    _tell(directory / "mailplat.toml", configuration, len(accounts))
+
+
+def install(
+    directory: Path,
+    *,
+    domains: tuple[Domain, ...],
+    accounts: tuple[str, ...],
+    listen: tuple[IPAddress, ...],
+    port_offset: int,
+    store: PartText | None = None,
+) -> Configuration:
+    """Make an installation; see `command` for the arguments.
+
+    Raises:
+        click.ClickException: It cannot be made, and nothing was written.
+    """
     people = [split_password(text) for text in accounts]
     domains = domains or _domains_of(name for name, _ in people)
     configuration = _configuration(domains, listen, port_offset, store)
@@ -137,7 +162,7 @@ def command(
     _write_certificate(certificate, key, _names(domains, listen))
     _write(book, text)
     _write(file, render_toml(configuration))
-    _tell(file, configuration, len(people))
+    return configuration
 
 
 def _domains_of(names: Iterable[str]) -> tuple[Domain, ...]:
