@@ -264,7 +264,9 @@ class Shelf:
             except Exception:
                 _log.failure("a change could not be taken in; everything is read anew")
                 self._distrust(mailboxes, names)
-        return partial(self._tell, mailboxes, names)
+        notices = [held.watchers.notice() for held in mailboxes.values()]
+        notices += [home.watchers.notice(name) for (_, name), home in names.items()]
+        return partial(_tell, notices)
 
     def _publish(
         self,
@@ -351,9 +353,7 @@ class Shelf:
         self._closed_bytes -= self._closed.pop(held.columns.id, 0)
         self._mailboxes.pop(held.columns.id, None)
 
-    @staticmethod
-    def _tell(mailboxes: dict[int, HeldMailbox], names: dict[tuple[int, str], HeldHome]) -> None:
-        for held in mailboxes.values():
-            held.watchers.tell()
-        for (_, name), home in names.items():
-            home.watchers.tell(name)
+
+def _tell(notices: Sequence[Callable[[], None]]) -> None:
+    for notice in notices:
+        notice()

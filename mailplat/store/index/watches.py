@@ -27,24 +27,26 @@ class Watchers(Generic[P]):
     def __init__(self) -> None:
         self._tells: dict[Watch, Callable[P, None]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._tells)
-
     def add(self, tell: Callable[P, None]) -> Watch:
         """Tell this one too, until it stops."""
         watch = Watch(self._tells)
         self._tells[watch] = tell
         return watch
 
-    def tell(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call everybody who has not stopped when it is their turn."""
-        for watch in tuple(self._tells):
-            tell = self._tells.get(watch)
-            if tell is not None:
-                try:
-                    tell(*args, **kwargs)
-                except Exception:
-                    _log.failure("a watcher of the store raised")
+    def notice(self, *args: P.args, **kwargs: P.kwargs) -> Callable[[], None]:
+        """Give what tells those who watch now, and have not stopped when it is their turn."""
+        watches = tuple(self._tells)
+
+        def tell_all() -> None:
+            for watch in watches:
+                tell = self._tells.get(watch)
+                if tell is not None:
+                    try:
+                        tell(*args, **kwargs)
+                    except Exception:
+                        _log.failure("a watcher of the store raised")
+
+        return tell_all
 
 
 @implementer(IWatch)
