@@ -90,6 +90,7 @@ def _parameters(given: Parameters) -> bytes:
 
 
 def _disposition(value: bytes | None) -> bytes:
+    """Spell Content-Disposition (RFC 2183 §2)."""
     kind = parameters.token(value) if value is not None else b""
     if value is None or not kind:
         return NIL

@@ -119,6 +119,6 @@ async def close(state: SessionState, command: Close) -> None:
 
 
 async def unselect(state: SessionState, command: Unselect) -> None:
-    """UNSELECT (RFC 9051 §6.4.2)."""
+    """UNSELECT (RFC 9051 §6.4.2, RFC 3691)."""
     state.close_mailbox()
     state.conversation.ok()

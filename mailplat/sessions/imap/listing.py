@@ -114,6 +114,7 @@ def _attributes(info: MailboxInfo, parents: set[str]) -> list[str]:
     if not info.exists:
         # RFC 9051 §7.3.1: \NonExistent implies \Noselect; rev1 clients know only the latter
         attributes += ["\\NonExistent", "\\Noselect"]
+    # (RFC 3348 §3)
     attributes.append("\\HasChildren" if info.name in parents else "\\HasNoChildren")
     return attributes
 

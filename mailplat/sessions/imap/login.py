@@ -106,7 +106,7 @@ async def login(state: SessionState, command: Login) -> None:
 
 
 async def authenticate(state: SessionState, command: Authenticate) -> None:
-    """AUTHENTICATE (RFC 9051 §6.2.2)."""
+    """AUTHENTICATE (RFC 9051 §6.2.2), with an initial response (RFC 4959)."""
     if not log_in_allowed(state):
         state.conversation.no("Log-in needs TLS here", "PRIVACYREQUIRED")
         return

@@ -62,6 +62,7 @@ def _esearch(
     numbers: Sequence[int],
     highest: int | None,
 ) -> bytes:
+    """Spell the answer to SEARCH RETURN (RFC 4731 §3.1)."""
     page = None
     if returns.partial is not None:
         start, stop = returns.partial.bounds(len(numbers))
