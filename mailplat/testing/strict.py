@@ -20,6 +20,15 @@ from twisted.python.failure import Failure
 
 __all__ = ["LoggedErrors", "logged_errors", "modules_out_of_sight", "nothing_left_behind"]
 
+# so that a contract's failed assertion tells its values, as one in a test module does
+pytest.register_assert_rewrite(
+    "mailplat.testing.accounts",
+    "mailplat.testing.agents",
+    "mailplat.testing.bodies",
+    "mailplat.testing.routes",
+    "mailplat.testing.store_contract",
+)
+
 
 class LoggedErrors:
     """Failures and error events that were logged while a test ran."""

@@ -29,11 +29,14 @@ class MemoryStore:
 
     Args:
         settings: Its ``directory`` is not used.
+
+    Attributes:
+        contents: The different messages there are.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
-        self._contents = Contents(settings.reactor)
+        self.contents = Contents(settings.reactor)
         self._homes: dict[str, MemoryHome] = {}
         self._notices = Notices()
         self._uid_validity = 0
@@ -71,7 +74,7 @@ class MemoryStore:
     def _new_home(self, account: str) -> MemoryHome:
         return MemoryHome(
             account,
-            self._contents,
+            self.contents,
             self._settings.reactor.seconds,
             self._take_uid_validity,
             self._settings.keyword_limit,
@@ -99,7 +102,7 @@ class MemoryStore:
         for target in targets:
             _check_name(target.account)
         names = [normal_name(target.mailbox) for target in targets]
-        content = await self._contents.take(message)
+        content = await self.contents.take(message)
         self._check_room(len(content.data), targets)
         with self._notices:
             return [

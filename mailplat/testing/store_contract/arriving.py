@@ -245,16 +245,16 @@ class Columns(StoreFixtures):
 
     @pytest_twisted.ensureDeferred
     async def test_many_messages(self, home: IHome, mailbox: IMailbox) -> None:
-        """Some thousand messages, asked for in blocks, are all there and in order."""
+        """A thousand messages, asked for in blocks, are all there and in order."""
         message = new_message(mail(1))
         uids: list[int] = []
         for _ in range(3):
-            uids += (await home.append("INBOX", [message] * 800)).uids
+            uids += (await home.append("INBOX", [message] * 400)).uids
         state = await mailbox.state(False)
         assert list(state.uids) == uids
         found: list[int] = []
-        for start in range(0, 2400, 700):
-            rows = await mailbox.rows(state.uids[start : start + 700], [Column.ENVELOPE])
+        for start in range(0, 1200, 350):
+            rows = await mailbox.rows(state.uids[start : start + 350], [Column.ENVELOPE])
             assert set(rows[Column.ENVELOPE]) == {message.summary.envelope}
             found += rows.uids
         assert found == uids
