@@ -15,8 +15,9 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 __all__ = ["LoggedErrors", "logged_errors", "modules_out_of_sight", "nothing_left_behind"]
 
@@ -30,6 +31,7 @@ pytest.register_assert_rewrite(
 )
 
 
+@implementer(ILogObserver)
 class LoggedErrors:
     """Failures and error events that were logged while a test ran."""
 
