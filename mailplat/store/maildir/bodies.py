@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from mailplat.interfaces.store import NewMessage
-from mailplat.model.errors import AlreadyExists, ConfigurationFault, Unavailable
+from mailplat.model.errors import AlreadyExists, ConfigurationFault, MailError, Unavailable
 from mailplat.model.flags import FIRST_KEYWORD, flag_names
 from mailplat.store.index.bodies import Dropped, Wanted
 from mailplat.store.index.database import Connection
@@ -119,6 +119,7 @@ class MaildirBodies:
         self._adopted: tuple[str, str] | None = None
         self._vanishing = False
         self._lock = -1
+        self._running = False
 
     # opening and closing
 
@@ -130,6 +131,7 @@ class MaildirBodies:
         done, places = await deferToThread(self._recover, steps)
         operation = partial(cross_out, mover=self.mover, steps=done, places=places)
         await store.writer.submit(operation, self.layout.index)
+        self._running = True
         self.pool.start()
         self.mover.start()
         await self._outside.open(store)
@@ -137,14 +139,15 @@ class MaildirBodies:
     def _prepare_root(self) -> None:
         for directory in (self.layout.tmp, self.layout.dead):
             self.disk.make_directory(directory)
-        self._lock = os.open(self.layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self.layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self._lock)
+            os.close(lock)
             raise ConfigurationFault(
                 f"{self.layout.root} is served by another mailplat process: stop that one first"
             ) from None
+        self._lock = lock
 
     def _load(self, tx: Transaction) -> list[Step]:
         """Read what a crash left to do; know the folders that it is about."""
@@ -179,14 +182,18 @@ class MaildirBodies:
         return done, places
 
     async def close(self) -> None:
-        """See `Bodies.close`."""
-        await self._outside.close()
-        await deferToThread(self.mover.stop)
-        try:
-            await self._store.writer.submit(self._keep_stamps, self.layout.index)
-        finally:
-            await deferToThread(self.pool.stop)
+        """See `Bodies.close`; after an `open` that failed as well."""
+        if self._running:
+            self._running = False
+            await self._outside.close()
+            await deferToThread(self.mover.stop)
+            try:
+                await self._store.writer.submit(self._keep_stamps, self.layout.index)
+            finally:
+                await deferToThread(self.pool.stop)
+        if self._lock >= 0:
             os.close(self._lock)
+            self._lock = -1
 
     def _keep_stamps(self, tx: Transaction) -> None:
         now = time.time_ns()
@@ -277,7 +284,10 @@ class MaildirBodies:
         return False
 
     def _unlink(self, path: str) -> None:
-        self.disk.unlink(path)
+        try:
+            self.disk.unlink(path)
+        except MailError as error:
+            _log.warn("a file is removed at the next start: {error}", error=error)
 
     def _publish(
         self,
@@ -396,11 +406,12 @@ class MaildirBodies:
         decision = self._decisions.of(tx)
         account = account_directory(home.account)
         directory = self._directory(account, mailbox.name)
+        decision.claim(account, directory)
         found = self.disk.status(f"{self.layout.directory(directory)}/cur") is not None
         if found:
             decision.news.append(partial(self._outside.found, home.account))
         else:
-            decision.add_directory(account, Kind.MAKE, mailbox.id, "", directory, mailbox.name)
+            decision.add(Kind.MAKE, mailbox.id, 0, "", directory, name=mailbox.name)
         tx.insert(tables.FOLDERS, mailbox.id, home.id, directory, int(not found), 0, 0, 0)
         folder = Folder(mailbox.id, home.id, directory, not found, (0, 0), 0)
         decision.made.add(mailbox.id)
@@ -416,11 +427,11 @@ class MaildirBodies:
         if folder is None or mailbox.id in decision.made:
             raise Unavailable(f"{old_name}: its directory is being made")
         directory = self._directory(account, mailbox.name)
+        decision.claim(account, folder.directory, directory)
         if self.disk.status(self.layout.directory(directory)) is not None:
             raise AlreadyExists(f"{self.layout.directory(directory)}: there is such a directory")
-        decision.add_directory(
-            account, Kind.RENAME, mailbox.id, folder.directory, directory, mailbox.name
-        )
+        source = folder.directory
+        decision.add(Kind.RENAME, mailbox.id, 0, source, directory, name=mailbox.name)
         decision.made.add(mailbox.id)
         tx.run(tables.SET_DIRECTORY, (directory, mailbox.id))
 
@@ -435,13 +446,9 @@ class MaildirBodies:
         if self._vanishing:
             decision.news.append(partial(self.folders.forget, mailbox.id))
         else:
-            decision.add_directory(
-                account_directory(home.account),
-                Kind.REMOVE,
-                mailbox.id,
-                folder.directory,
-                self.layout.dead_folder(mailbox.id),
-            )
+            decision.claim(account_directory(home.account), folder.directory)
+            grave = self.layout.dead_folder(mailbox.id)
+            decision.add(Kind.REMOVE, mailbox.id, 0, folder.directory, grave)
             decision.news.append(partial(folder.mark_deleted, holds))
 
     @contextmanager

@@ -35,6 +35,7 @@ from mailplat.store.maildir.folders import Folder
 from mailplat.store.maildir.layout import Layout
 from mailplat.store.maildir.listing import Moved, base_of
 from mailplat.store.maildir.reading import summary_of_file
+from mailplat.store.maildir.uidlist import UidList
 
 if TYPE_CHECKING:
     from mailplat.store.index.transaction import Transaction
@@ -100,7 +101,7 @@ def add_files(
     mailbox_id: int,
     files: Sequence[FoundFile],
     since_uid: int,
-    uids: Mapping[str, int],
+    uidlist: UidList | None,
 ) -> None:
     """Give files UIDs.
 
@@ -111,7 +112,7 @@ def add_files(
         mailbox_id: The mailbox.
         files: In the order of their UIDs.
         since_uid: Messages from this UID on were not known when the files were listed.
-        uids: The UIDs that files had elsewhere, by base; higher than any that is given.
+        uidlist: The UIDs that files had elsewhere; files that it lacks get higher ones.
     """
     home, mailbox = get_mailbox(tx, mailbox_id)
     folder = bodies.folders.find(mailbox_id, tx)
@@ -127,7 +128,8 @@ def add_files(
         flags = FileName.parse(file.location[4:]).flags(letters)
         mask = mask_of(tx, mailbox, flags, rules.keyword_limit, spare=True)
         content = insert_content(tx, file.summary)
-        mailbox.uid_next = max(mailbox.uid_next, uids.get(base, 0))
+        if uidlist is not None:
+            mailbox.uid_next = max(mailbox.uid_next, uidlist.uids.get(base, uidlist.uid_next))
         size = file.summary.size
         add_message(tx, home, mailbox, content, size, mask, file.date, file.location)
 

@@ -52,7 +52,7 @@ class Decision:
         self.news: list[Callable[[], None]] = []
         self._journal = journal
         self._mover = mover
-        self._directories: dict[str, set[str]] = {}
+        self._claimed: dict[str, set[str]] = {}
 
     def add(
         self,
@@ -70,27 +70,25 @@ class Decision:
         if kind is Kind.RETITLE:
             self.retitled.add((mailbox, uid))
 
-    def add_directory(
-        self, account: str, kind: Kind, mailbox: int, source: str, target: str, name: str = ""
-    ) -> None:
-        """Decide something about a directory of an account's.
+    def claim(self, account: str, *directories: str) -> None:
+        """This transaction is the only one under way that changes these directories.
 
         Raises:
-            Unavailable: An earlier decision is not done yet; or this transaction decided
-                something about the same directory, and is to be run again without that.
+            Unavailable: An earlier decision about the account's directories is not done yet; or
+                this transaction decided something about one of these already, and is to be run
+                again without that.
         """
-        touched = self._directories.get(account)
-        if touched is None:
+        claimed = self._claimed.get(account)
+        if claimed is None:
             done = self._mover.flush_directories(account)
             for sql, args in crossed_out(done):
                 self.tx.run(sql, args)
             self.news.append(partial(self._mover.crossed_out, done))
-            touched = self._directories[account] = set()
-        paths = {source, target} - {""}
-        if touched & paths:
-            raise Unavailable(f"{source or target}: two changes at once")
-        touched |= paths
-        self.add(kind, mailbox, 0, source, target, name=name)
+            claimed = self._claimed[account] = set()
+        twice = claimed.intersection(directories)
+        if twice:
+            raise Unavailable(f"{min(twice)}: two changes at once")
+        claimed.update(directories)
 
     def withdraw_burials(self, mailbox: int) -> int:
         """The mailbox goes as a whole: its messages need not go one by one; count them."""

@@ -57,7 +57,7 @@ class Mover:
         at_once: Steps of one commit that are done before anybody is told.
         settle_seconds: How long done steps wait for others to be settled with.
         settle_steps: Done steps that do not wait.
-        retry_seconds: How long a step that failed waits until it is tried again.
+        retry_seconds: How long what failed waits until it is tried again.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class Mover:
         settle_at: float | None = None
         while running:
             if settle_at is None and (self._done or self._failed):
-                settle_at = time.monotonic() + self._settle_seconds
+                settle_at = max(time.monotonic() + self._settle_seconds, self._retry_at)
             timeout = None if settle_at is None else max(0.0, settle_at - time.monotonic())
             try:
                 steps = self._queue.get(timeout=timeout)
@@ -213,7 +213,8 @@ class Mover:
                 with self._turn:
                     self._waiting -= 1
             due = settle_at is not None and time.monotonic() >= settle_at
-            if due or not running or len(self._done) >= self._settle_steps:
+            full = len(self._done) >= self._settle_steps and time.monotonic() >= self._retry_at
+            if due or full or not running:
                 self._settle(final=not running)
                 settle_at = None
 
@@ -238,12 +239,15 @@ class Mover:
                 if step.kind is Kind.RETITLE and place is not None:
                     places[step.mailbox, step.uid] = place
         try:
-            for path in sorted(touched):
+            # a directory that files came to before the one that they left: no power cut finds
+            # them in neither
+            for path in sorted(touched, key=lambda path: (path == self._layout.tmp, path)):
                 self._disk.sync_directory(path)
         except MailError as error:
             _log.warn("files were not flushed, which is tried again: {error}", error=error)
             with self._turn:
                 self._touched |= touched
+            self._retry_at = time.monotonic() + self._retry_seconds
             self.settle_again(done)
             return [], {}
         return done, places

@@ -37,6 +37,7 @@ from mailplat.store.maildir.layout import location_name, native
 from mailplat.store.maildir.listing import Difference, base_of, difference, locations
 from mailplat.store.maildir.names import account_directory
 from mailplat.store.maildir.notices import Notices, open_notices
+from mailplat.store.maildir.uidlist import UidList
 
 if TYPE_CHECKING:
     from mailplat.store.index.store import IndexedStore
@@ -55,8 +56,6 @@ _IN_USE_SECONDS = 31 * 60
 
 _KNOWN = "SELECT place, uid FROM messages WHERE mailbox = ?"
 _NEXT = "SELECT uid_next FROM mailboxes WHERE id = ?"
-
-_UIDS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +318,7 @@ class Outside:
         if legacy.uidlist is not None:
             operation = partial(homes.begin_taking_over, mailbox_id=number, uidlist=legacy.uidlist)
             kept = await store.writer.submit(operation, folder.directory)
-        uids = legacy.uidlist.uids if legacy.uidlist is not None and kept else _UIDS
-        await self._bring_in(folder, uids)
+        await self._bring_in(folder, legacy.uidlist if kept else None)
         if legacy.uidlist is not None:
             await self._in_thread(homes.write_marker, bodies, folder)
         finish = partial(
@@ -341,10 +339,10 @@ class Outside:
         now = self._reactor.seconds()
         if self._notices is not None:
             self._notices.watch(mailbox, bodies.layout.directory(folder.directory))
-        await self._bring_in(folder, _UIDS)
+        await self._bring_in(folder)
         folder.looked = folder.used = now
 
-    async def _bring_in(self, folder: Folder, uids: Mapping[str, int]) -> None:
+    async def _bring_in(self, folder: Folder, uidlist: UidList | None = None) -> None:
         """List a mailbox if need be, and bring what changed into the index."""
         try:
             for _ in range(_ROUNDS):
@@ -353,7 +351,7 @@ class Outside:
                 found = await self._store.readers.read(job, folder.directory)
                 if found is None:
                     return
-                again = await self._apply(folder, found, uids)
+                again = await self._apply(folder, found, uidlist)
                 if not again and not folder.dirty:
                     self._note_listing(folder, found.stamps, found.moment)
                     return
@@ -425,7 +423,7 @@ class Outside:
             return Difference(added, found.moved, found.missing, found.doubled)
         return found
 
-    async def _apply(self, folder: Folder, found: _Compared, uids: Mapping[str, int]) -> bool:
+    async def _apply(self, folder: Folder, found: _Compared, uidlist: UidList | None) -> bool:
         """Bring a difference into the index; whether some of it is still unclear."""
         store, bodies, mailbox = self._store, self._bodies, folder.mailbox
         again = False
@@ -443,9 +441,9 @@ class Outside:
                 missing={uid: found.known[uid] for uid in differs.missing},
             )
             again |= await store.writer.submit(operation, folder.directory)
-        added = sorted(differs.added, key=partial(_order, uids=uids)) if uids else differs.added
-        if not folder.taken_over and not uids:
-            added = sorted(added, key=_new_last)
+        added: Sequence[str] = differs.added
+        if not folder.taken_over:
+            added = sorted(added, key=partial(_order, uids=uidlist.uids if uidlist else {}))
         for start in range(0, len(added), self._limits.chunk):
             some = added[start : start + self._limits.chunk]
             files, ignored = await self._in_thread(
@@ -461,7 +459,7 @@ class Outside:
                 mailbox_id=mailbox,
                 files=files,
                 since_uid=found.since_uid,
-                uids=uids,
+                uidlist=uidlist,
             )
             weight = sum(file.summary.header_size for file in files)
             await store.writer.submit(add, folder.directory, weight)
@@ -530,13 +528,9 @@ def _find_folder(connection: Connection, bodies: MaildirBodies, mailbox: int) ->
 
 
 def _order(location: str, uids: Mapping[str, int]) -> tuple[int, bool, str]:
-    """Messages whose UIDs are known come first, in their order."""
+    """Messages whose UIDs are known come first, in their order; what is in ``new``, last."""
     base = base_of(location)
     return uids.get(base, 1 << 40), location.startswith("new/"), base
-
-
-def _new_last(location: str) -> tuple[bool, str]:
-    return location.startswith("new/"), base_of(location)
 
 
 def _same_file(bodies: MaildirBodies, folder: Folder, location: str) -> bool:

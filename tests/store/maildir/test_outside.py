@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import mailbox as stdlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 
 from mailplat.interfaces.store import BodyRange, Column, IHome, IMailbox
 from mailplat.model.errors import NoSuchMailbox, Unavailable
-from mailplat.model.flags import FlagAction
+from mailplat.model.flags import FlagAction, flag_names
 from mailplat.model.numset import NumSet
+from mailplat.store.maildir.disk import Disk
 from mailplat.testing.mails import mail, new_message
 from mailplat.testing.turns import wait_for
 
+if TYPE_CHECKING:
+    from tests.store.maildir.conftest import Maildirs
+
 ALICE = "alice@example.org"
+
+LONG = b"x" * (1 << 20)
 
 
 def put(directory: Path, name: str, data: bytes = b"Subject: x\r\n\r\nhello\r\n") -> Path:
@@ -33,8 +42,6 @@ async def uids_of(mailbox: IMailbox) -> list[int]:
 
 async def flags_of(mailbox: IMailbox) -> dict[int, set[str]]:
     """Tell the flags of all messages."""
-    from mailplat.model.flags import flag_names
-
     rows = await mailbox.rows(await uids_of(mailbox), [Column.FLAGS])
     return {
         uid: set(flag_names(mask, mailbox.keywords))
@@ -50,20 +57,21 @@ async def body_of(mailbox: IMailbox, uid: int, start: int = 0, stop: int = 1 << 
 
 
 @pytest.fixture
-def home(maildirs) -> IHome:
+def home(maildirs: Maildirs) -> IHome:
     """Alice's home in an open store."""
     store = wait_for(maildirs.open())
-    return wait_for(store.open_home(ALICE))
+    home: IHome = wait_for(store.open_home(ALICE))
+    return home
 
 
 @pytest.fixture
-def inbox(maildirs) -> Path:
+def inbox(maildirs: Maildirs) -> Path:
     """The directory of her INBOX."""
     return maildirs.root / ALICE
 
 
 @pytest_twisted.ensureDeferred
-async def test_layout(maildirs, home: IHome, inbox: Path) -> None:
+async def test_layout(maildirs: Maildirs, home: IHome, inbox: Path) -> None:
     """Mail is where Maildir++ has it, byte for byte, with sizes in its name and its date."""
     await home.append("INBOX", [new_message(mail(1), date=1_600_000_000)])
     await home.append("Sent", [new_message(mail(2), ["\\Seen", "\\Flagged"])])
@@ -192,7 +200,7 @@ async def test_a_library_as_other_program(home: IHome, inbox: Path) -> None:
         ("new/1.a", b"A: b\r\n\nc\n", b"A: b\r\n\nc\n"),
         ("new/1.a,S=8,W=8", b"A: b\n\nc\n", b"A: b\n\nc\n"),
         ("new/1.a,S=8,W=11", b"A: b\n\nc\n", b"A: b\r\n\r\nc\r\n"),
-        ("cur/1.a:2,", b"A: b\n\n" + b"x" * (1 << 20) + b"\n", b"A: b\r\n\r\n" + b"x" * (1 << 20) + b"\r\n"),
+        ("cur/1.a:2,", b"A: b\n\n" + LONG + b"\n", b"A: b\r\n\r\n" + LONG + b"\r\n"),
         ("new/1.a", b"", b""),
     ],
 )  # fmt: skip
@@ -261,9 +269,8 @@ async def test_keywords_are_letters(home: IHome, inbox: Path) -> None:
     put(inbox, "cur/1.a:2,Sac")
     mailbox = await home.open_mailbox("INBOX")
     assert await flags_of(mailbox) == {1: {"\\Seen", "$Junk", "Work"}}
-    await mailbox.store_flags(
-        NumSet.of([1]), FlagAction.REPLACE, ["work", "New", "$Forwarded"], None
-    )
+    flags = ["work", "New", "$Forwarded"]
+    await mailbox.store_flags(NumSet.of([1]), FlagAction.REPLACE, flags, None)
     assert (inbox / "dovecot-keywords").read_bytes() == b"0 $Junk\n1 $Forwarded\n2 Work\n3 New\n"
     assert (inbox / "cur/1.a:2,Pbcd").exists()
     (inbox / "cur/1.a:2,Pbcd").rename(inbox / "cur/1.a:2,ac")
@@ -287,12 +294,15 @@ async def test_more_keywords_than_letters(home: IHome, inbox: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_told_at_once(home: IHome, inbox: Path) -> None:
     """A session that waits hears of others' mail, without asking."""
-    from twisted.internet.defer import Deferred
-
     mailbox = await home.open_mailbox("INBOX")
     state = await mailbox.state(False)
     heard: Deferred[None] = Deferred()
-    watch = mailbox.watch(lambda: heard.called or heard.callback(None))
+
+    def tell() -> None:
+        if not heard.called:
+            heard.callback(None)
+
+    watch = mailbox.watch(tell)
     put(inbox, "new/1.a")
     await heard
     assert list((await mailbox.changes_since(state.modseq)).added) == [1]
@@ -301,7 +311,7 @@ async def test_told_at_once(home: IHome, inbox: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_unreadable_directory(maildirs, home: IHome, inbox: Path) -> None:
+async def test_unreadable_directory(maildirs: Maildirs, home: IHome, inbox: Path) -> None:
     """A directory that is taken away is unavailable, by its path; it is no empty mailbox."""
     await home.append("INBOX", [new_message(mail(1))])
     mailbox = await home.open_mailbox("INBOX")
@@ -337,14 +347,13 @@ async def test_folders_come_and_go(home: IHome, inbox: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_nothing_is_listed_when_nothing_changed(maildirs, home: IHome) -> None:
+async def test_nothing_is_listed_when_nothing_changed(maildirs: Maildirs, home: IHome) -> None:
     """Our own deliveries, flags and expunges cause no listing; nor does asking again."""
-    from mailplat.store.maildir.disk import Disk
 
     class Counting(Disk):
         listings = 0
 
-        def names(self, path: str):
+        def names(self, path: str) -> Sequence[str]:
             self.listings += path.endswith(("/new", "/cur"))
             return super().names(path)
 
