@@ -224,7 +224,7 @@ class Columns:
         Those who ask the same get the same answer: most watchers stand at the same place.
         """
         if modseq >= self.modseq:
-            return Changes(modseq)
+            return Changes(self.modseq)
         if modseq < self._log_start:
             return None
         answer = self._answers.get(modseq)

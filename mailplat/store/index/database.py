@@ -21,12 +21,21 @@ Row = tuple[Any, ...]
 
 
 class Dialect(Protocol):
-    """Where dialects of SQL differ."""
+    """Where dialects of SQL differ.
+
+    There is one object for each, so that statements can be kept by it.
+    """
 
     name: str
 
+    def __hash__(self) -> int:
+        """As any object's."""
+
     def joined_numbers(self, expression: str) -> str:
         """Aggregate numbers into text, separated by commas."""
+
+    def joined_lines(self, expression: str) -> str:
+        """Aggregate texts without line ends into one, a line each."""
 
     def joined_bytes(self, expression: str) -> str:
         """Aggregate byte strings into one, in the order of `joined_numbers` beside it."""
@@ -40,6 +49,8 @@ class Connection(Protocol):
 
     Every method raises `Unavailable`, `StorageFull` or `Corrupt` for what the database says.
     """
+
+    dialect: Dialect
 
     def all(self, sql: str, args: Sequence[Any] = ()) -> list[Row]:
         """Run a query and give its rows."""

@@ -77,9 +77,7 @@ def publish_home(tx: Transaction, home: HomeRow, names: Iterable[str] = ()) -> N
 
 def tell_home(tx: Transaction, home_id: int) -> None:
     """Tell how a home looks now, to those whose memory of it cannot be trusted."""
-    home = tx.home(home_id)
-    if home is not None:
-        publish_home(tx, home)
+    publish_home(tx, get_home(tx, home_id))
 
 
 def open_home(

@@ -110,7 +110,8 @@ class IndexedHome:
         if row is None:
             raise NoSuchMailbox(f"{self.account}: there is no mailbox {name!r}")
         mailbox = await self._store.shelf.open_mailbox(row.id)
-        if self._held.by_name.get(name) is None:
+        found = self._held.by_name.get(name)
+        if found is None or found.id != row.id:
             self._store.shelf.close_mailbox(mailbox)
             raise NoSuchMailbox(f"{self.account}: there is no mailbox {name!r}")
         return IndexedMailbox(self._store, self._held, mailbox, name)

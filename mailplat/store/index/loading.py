@@ -86,7 +86,7 @@ class MailboxReader:
             pairs = zip(numbers(ranges[0]), numbers(ranges[1]), strict=True)
             vanished = NumSet.from_ranges(pairs)
         return Changes(
-            modseq=max(modseq, mailbox.modseq),
+            modseq=mailbox.modseq,
             added=array("I", [uid for uid, came in zip(uids, added, strict=True) if came > modseq]),
             changed=array("I", [uids[i] for i in changed]),
             masks=array("q", [masks[i] for i in changed]),

@@ -3,7 +3,7 @@
 Invariants: an operation looks and decides first (quota, keywords, what is there) and writes
 afterwards, so that one that is refused disturbs nobody who shares its commit.  The counters of
 mailbox and home change together with the rows they count.  Every removed message leaves a UID in
-the log of what vanished and a row in ``dropping``; its bytes go later (`collect`).
+the log of what vanished and a row in ``dropping``; its bytes go later (`collecting`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
+from itertools import compress
+from operator import not_
 from typing import Any
 
 from mailplat.interfaces.store import NewMessage
@@ -21,9 +23,10 @@ from mailplat.model.flags import DELETED, SEEN, SYSTEM_FLAGS, FlagAction
 from mailplat.model.mailbox import Appended, Copied, QuotaLimit
 from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.store.index import statements
-from mailplat.store.index.bodies import Bodies, Dropped
+from mailplat.store.index.bodies import Bodies
+from mailplat.store.index.database import Dialect
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
-from mailplat.store.index.summaries import insert_content
+from mailplat.store.index.summaries import insert_content, numbers
 from mailplat.store.index.transaction import Transaction
 from mailplat.store.keywords import KeywordTable
 
@@ -33,7 +36,6 @@ __all__ = [
     "append",
     "check_quota",
     "claim_recent",
-    "collect",
     "copy",
     "expunge",
     "get_mailbox",
@@ -68,11 +70,18 @@ class Rules:
 
 # what is there
 
-_ROWS = statements.Ranges(
-    "{want} SELECT m.uid, m.content, m.mask, m.modseq, m.added, m.size, m.date, m.saved, m.place"
-    " FROM want CROSS JOIN messages m"
-    " WHERE m.mailbox = ? AND m.uid BETWEEN want.first AND want.last"
-)
+_NUMBERS = "uid content mask modseq added size date saved"
+
+
+@cache
+def _rows_statement(dialect: Dialect, columns: str, lines: str = "") -> statements.Ranges:
+    """Write the query for messages of a set: one row, each column joined."""
+    selected = [dialect.joined_numbers(f"m.{column}") for column in columns.split()]
+    selected += [dialect.joined_lines(f"m.{column}") for column in lines.split()]
+    return statements.Ranges(
+        f"{{want}} SELECT {', '.join(selected)} FROM want CROSS JOIN messages m"
+        " WHERE m.mailbox = ? AND m.uid BETWEEN want.first AND want.last"
+    )
 
 
 def get_mailbox(tx: Transaction, mailbox_id: int) -> tuple[HomeRow, MailboxRow]:
@@ -87,9 +96,25 @@ def get_mailbox(tx: Transaction, mailbox_id: int) -> tuple[HomeRow, MailboxRow]:
 def read_rows(tx: Transaction, mailbox: MailboxRow, uids: NumSet) -> list[MessageRow]:
     """Read the messages of a set that are there, ascending."""
     rows: list[MessageRow] = []
-    for sql, args in _ROWS.pieces(uids):
-        rows += map(MessageRow._make, tx.all(sql, (*args, mailbox.id)))
+    for sql, args in _rows_statement(tx.dialect, _NUMBERS, "place").pieces(uids):
+        row = tx.one(sql, (*args, mailbox.id))
+        if row is not None and row[0] is not None:
+            columns = [*map(numbers, row[:-1]), row[-1].split("\n")]
+            rows += map(MessageRow._make, zip(*columns, strict=True))
     return rows
+
+
+def _read_masks(
+    tx: Transaction, mailbox: MailboxRow, uids: NumSet
+) -> tuple[list[int], list[int], list[int]]:
+    """Read UIDs, masks and MODSEQs of the messages of a set that are there."""
+    columns: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for sql, args in _rows_statement(tx.dialect, "uid mask modseq").pieces(uids):
+        row = tx.one(sql, (*args, mailbox.id))
+        if row is not None and row[0] is not None:
+            for column, joined in zip(columns, row, strict=True):
+                column += numbers(joined)
+    return columns
 
 
 def mask_of(
@@ -218,7 +243,11 @@ _SET_MASKS = statements.Ranges(
     "SELECT m.uid FROM want CROSS JOIN messages m"
     " WHERE m.mailbox = ? AND m.uid BETWEEN want.first AND want.last)"
 )
-_SET_PLACE = "UPDATE messages SET place = ? WHERE mailbox = ? AND uid = ?"
+_SET_PLACES = (
+    "WITH new (uid, place) AS (VALUES {pairs}) UPDATE messages SET place ="
+    " (SELECT new.place FROM new WHERE new.uid = messages.uid)"
+    " WHERE mailbox = ? AND uid IN (SELECT uid FROM new)"
+)
 
 
 def store_flags(
@@ -233,89 +262,91 @@ def store_flags(
     """Change the flags of messages (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
     home, mailbox = get_mailbox(tx, mailbox_id)
     table = KeywordTable(rules.keyword_limit, mailbox.keywords)
-    rows = read_rows(tx, mailbox, uids)
+    found, masks, modseqs = _read_masks(tx, mailbox, uids)
     refused = NumSet()
     if unchanged_since is not None:
-        refused = NumSet.of(row.uid for row in rows if row.modseq > unchanged_since)
+        kept = [modseq <= unchanged_since for modseq in modseqs]
+        refused = NumSet.of(compress(found, map(not_, kept)))
         if refused:
-            rows = [row for row in rows if row.modseq <= unchanged_since]
-    missing = table.missing(flags) if rows and action is not FlagAction.REMOVE else []
+            found = list(compress(found, kept))
+            masks = list(compress(masks, kept))
+            modseqs = list(compress(modseqs, kept))
+    missing = table.missing(flags) if found and action is not FlagAction.REMOVE else []
     if missing:
         table.add(missing)
         mailbox.keywords = tuple(table.names)
         tx.touch_mailbox(mailbox)
     bits = table.known_mask(flags)
-    masks = [_changed_mask(row.mask, action, bits) for row in rows]
-    changed = [row for row, mask in zip(rows, masks, strict=True) if row.mask != mask]
-    modseqs = [row.modseq for row in rows]
+    keep = 0 if action is FlagAction.REPLACE else ~bits
+    give = 0 if action is FlagAction.REMOVE else bits
+    new = [mask & keep | give for mask in masks]
     modseq = 0
-    if changed:
-        keep = 0 if action is FlagAction.REPLACE else ~bits
-        give = 0 if action is FlagAction.REMOVE else bits
-        new = [row.mask & keep | give for row in changed]
-        if len(changed) < len(rows):
-            asked = NumSet.of(row.uid for row in changed)
-        else:
-            asked = uids - refused
-        _note_masks(tx, rules, home, mailbox, changed, new)
+    if masks != new:
+        changed = [before != after for before, after in zip(masks, new, strict=True)]
+        changed_uids = list(compress(found, changed))
+        _note_masks(
+            tx,
+            rules,
+            (home, mailbox),
+            changed_uids,
+            list(compress(masks, changed)),
+            list(compress(new, changed)),
+        )
         modseq = mailbox.modseq
+        asked = uids - refused if all(changed) else NumSet.of(changed_uids)
         for sql, args in _SET_MASKS.pieces(asked):
             tx.run(sql, (*args, keep, give, modseq, mailbox.id, mailbox.id))
-        modseqs = [
-            row.modseq if row.mask == mask else modseq
-            for row, mask in zip(rows, masks, strict=True)
-        ]
-    return FlagsStored(array("I", [row.uid for row in rows]), masks, modseqs, refused, modseq)
-
-
-def _changed_mask(mask: int, action: FlagAction, bits: int) -> int:
-    match action:
-        case FlagAction.ADD:
-            return mask | bits
-        case FlagAction.REMOVE:
-            return mask & ~bits
-        case FlagAction.REPLACE:
-            return bits
+        modseqs = [modseq if did else before for did, before in zip(changed, modseqs, strict=True)]
+    return FlagsStored(array("I", found), new, modseqs, refused, modseq)
 
 
 def set_masks(tx: Transaction, rules: Rules, mailbox_id: int, masks: Mapping[int, int]) -> None:
     """Give messages, by UID, the flags that somebody else gave their bytes."""
     home, mailbox = get_mailbox(tx, mailbox_id)
-    rows = read_rows(tx, mailbox, NumSet.of(masks))
-    changed = [row for row in rows if row.mask != masks[row.uid]]
+    found, before, _ = _read_masks(tx, mailbox, NumSet.of(masks))
+    changed = [(uid, old) for uid, old in zip(found, before, strict=True) if old != masks[uid]]
     if not changed:
         return
-    _note_masks(tx, rules, home, mailbox, changed, [masks[row.uid] for row in changed])
+    uids, old = [uid for uid, _ in changed], [mask for _, mask in changed]
+    _note_masks(tx, rules, (home, mailbox), uids, old, [masks[uid] for uid in uids])
     by_mask: dict[int, list[int]] = {}
-    for row in changed:
-        by_mask.setdefault(masks[row.uid], []).append(row.uid)
-    for mask, uids in by_mask.items():
-        for sql, args in _SET_MASKS.pieces(NumSet.of(uids)):
+    for uid in uids:
+        by_mask.setdefault(masks[uid], []).append(uid)
+    for mask, some in by_mask.items():
+        for sql, args in _SET_MASKS.pieces(NumSet.of(some)):
             tx.run(sql, (*args, 0, mask, mailbox.modseq, mailbox.id, mailbox.id))
 
 
 def _note_masks(
     tx: Transaction,
     rules: Rules,
-    home: HomeRow,
-    mailbox: MailboxRow,
-    rows: Sequence[MessageRow],
-    masks: Sequence[int],
+    where: tuple[HomeRow, MailboxRow],
+    uids: Sequence[int],
+    before: Sequence[int],
+    after: Sequence[int],
 ) -> None:
     """Count and publish other flags, and tell the bodies."""
-    change = tx.change(home, mailbox)
-    for row, mask in zip(rows, masks, strict=True):
-        mailbox.unseen += (row.mask & SEEN) - (mask & SEEN)
-        mailbox.deleted += (bool(mask & DELETED)) - (bool(row.mask & DELETED))
-        change.changed[row.uid] = mask
+    home, mailbox = where
     if rules.bodies.has_places:
-        rules.bodies.flagged(tx, mailbox, rows, masks)
+        rules.bodies.flagged(tx, mailbox, read_rows(tx, mailbox, NumSet.of(uids)), after)
+    change = tx.change(home, mailbox)
+    change.changed.update(zip(uids, after, strict=True))
+    mailbox.unseen += _count(before, SEEN) - _count(after, SEEN)
+    mailbox.deleted += _count(after, DELETED) - _count(before, DELETED)
+
+
+def _count(masks: Iterable[int], bit: int) -> int:
+    """Count the masks that have a bit."""
+    return sum(map(bool, map(bit.__and__, masks)))
 
 
 def set_places(tx: Transaction, mailbox_id: int, places: Mapping[int, str]) -> None:
     """Note, by UID, where messages' bytes are now; no change that a client sees."""
-    for uid, place in places.items():
-        tx.run(_SET_PLACE, (place, mailbox_id, uid))
+    pairs = list(places.items())
+    while pairs:
+        some, pairs = pairs[:64], pairs[64:]
+        sql = _SET_PLACES.format(pairs=", ".join(["(?, ?)"] * len(some)))
+        tx.run(sql, [*(value for pair in some for value in pair), mailbox_id])
 
 
 def claim_recent(tx: Transaction, mailbox_id: int) -> int:
@@ -440,52 +471,3 @@ def _translated(
 
 def _bits(mailbox: MailboxRow) -> list[tuple[str, int]]:
     return [(name, 32 << index) for index, name in enumerate(mailbox.keywords)]
-
-
-# letting go
-
-_DROPPABLE = (
-    "SELECT modseq, uid, content, place FROM dropping WHERE mailbox = ? AND modseq <= ?"
-    " ORDER BY modseq, uid LIMIT ?"
-)
-_DROP = "DELETE FROM dropping WHERE mailbox = ? AND modseq = ? AND uid BETWEEN ? AND ?"
-
-
-def collect(tx: Transaction, rules: Rules, mailbox_id: int, modseq: int, limit: int) -> bool:
-    """Drop the bytes of messages that were expunged up to a MODSEQ, and are not needed.
-
-    Args:
-        tx: The transaction.
-        rules: Where the bytes are.
-        mailbox_id: The mailbox, which may be gone itself.
-        modseq: Everybody has acknowledged up to here.
-        limit: Messages dealt with at most.
-
-    Returns:
-        Whether there is more.
-    """
-    found = tx.all(_DROPPABLE, (mailbox_id, modseq, limit))
-    if not found:
-        return False
-    start = 0
-    for stop in [*(i + 1 for i, (a, b) in enumerate(pairwise(found)) if a[0] != b[0]), len(found)]:
-        first, last = found[start], found[stop - 1]
-        tx.run(_DROP, (mailbox_id, first[0], first[1], last[1]))
-        start = stop
-    contents = sorted({row[2] for row in found})
-    kept: set[int] = set()
-    for begin in range(0, len(contents), 256):
-        some = contents[begin : begin + 256]
-        marks = statements.placeholders(len(some))
-        for table in ("messages", "dropping"):
-            sql = f"SELECT DISTINCT content FROM {table} WHERE content IN ({marks})"
-            kept.update(row[0] for row in tx.all(sql, some))
-    free = [content for content in contents if content not in kept]
-    for begin in range(0, len(free), 256):
-        some = free[begin : begin + 256]
-        marks = statements.placeholders(len(some))
-        tx.run(f"DELETE FROM contents WHERE id IN ({marks})", some)
-        tx.run(f"DELETE FROM headers WHERE content IN ({marks})", some)
-    dropped = [Dropped(mailbox_id, uid, content, place) for _, uid, content, place in found]
-    rules.bodies.drop(tx, dropped, free)
-    return len(found) == limit

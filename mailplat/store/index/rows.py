@@ -155,7 +155,8 @@ class MessageRow(NamedTuple):
         size: Bytes.
         date: INTERNALDATE, seconds since 1970 UTC.
         saved: SAVEDATE, seconds since 1970 UTC.
-        place: Where its bytes are, in the words of `Bodies`; ``""`` if that keeps none.
+        place: Where its bytes are, in the words of `Bodies`, without line ends; ``""`` if
+            that keeps none.
     """
 
     uid: int

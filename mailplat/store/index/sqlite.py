@@ -18,7 +18,7 @@ from mailplat.model.errors import ConfigurationFault, Corrupt, StorageFull, Unav
 from mailplat.store.index.database import Dialect, Row
 from mailplat.store.index.schema import APPLICATION_ID, SCHEMA_VERSION, script
 
-__all__ = ["SQLiteConnection", "SQLiteDatabase", "SQLiteDialect"]
+__all__ = ["SQLITE", "SQLiteConnection", "SQLiteDatabase", "SQLiteDialect"]
 
 _FULL = {sqlite3.SQLITE_FULL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -33,6 +33,10 @@ class SQLiteDialect:
         """See `Dialect.joined_numbers`."""
         return f"group_concat({expression})"
 
+    def joined_lines(self, expression: str) -> str:
+        """See `Dialect.joined_lines`."""
+        return f"group_concat({expression}, char(10))"
+
     def joined_bytes(self, expression: str) -> str:
         """See `Dialect.joined_bytes`; a byte string's bytes go through unchanged."""
         return f"CAST(group_concat({expression}, '') AS BLOB)"
@@ -40,6 +44,10 @@ class SQLiteDialect:
     def length(self, expression: str) -> str:
         """See `Dialect.length`; every text in the index that is measured is a byte string."""
         return f"length({expression})"
+
+
+SQLITE = SQLiteDialect()
+"""The one there is."""
 
 
 class SQLiteConnection:
@@ -62,6 +70,7 @@ class SQLiteConnection:
         checkpoint_bytes: int,
         writes: bool,
     ) -> None:
+        self.dialect: Dialect = SQLITE
         self._path = path
         self._version: int | None = None
         with _told(path):
@@ -177,7 +186,7 @@ class SQLiteDatabase:
         checkpoint_bytes: int = 16 << 20,
         page_bytes: int = 4096,
     ) -> None:
-        self.dialect: Dialect = SQLiteDialect()
+        self.dialect: Dialect = SQLITE
         self.name = f"sqlite:{path}"
         self._path = path
         self._busy_seconds = busy_seconds

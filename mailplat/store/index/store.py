@@ -21,12 +21,13 @@ from mailplat.model.mailbox import Appended, normal_name
 from mailplat.store.index import folders
 from mailplat.store.index.blocks import Blocks
 from mailplat.store.index.bodies import Bodies
+from mailplat.store.index.collecting import collect
 from mailplat.store.index.columns import Loaded
 from mailplat.store.index.database import Connection, Database
 from mailplat.store.index.deliveries import deliver
 from mailplat.store.index.home import IndexedHome
 from mailplat.store.index.loading import MailboxReader
-from mailplat.store.index.messages import Rules, collect
+from mailplat.store.index.messages import Rules
 from mailplat.store.index.readers import Readers
 from mailplat.store.index.shelf import HeldHome, Shelf
 from mailplat.store.index.summaries import SummaryReader

@@ -16,7 +16,7 @@ from typing import Any
 
 from mailplat.model.numset import NumSet
 from mailplat.store.index import statements
-from mailplat.store.index.database import Connection, Row
+from mailplat.store.index.database import Connection, Dialect, Row
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 
 __all__ = [
@@ -143,6 +143,11 @@ class Transaction:
         self._before: dict[Hashable, Callable[[], None]] = {}
         self._on_commit: list[Callable[[], None]] = []
         self._on_abort: list[Callable[[], None]] = []
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's dialect."""
+        return self._connection.dialect
 
     # statements
 

@@ -83,6 +83,7 @@ class Writer:
         self._batch_bytes = batch_bytes
         self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         self._cache = RowCache()
+        self._others_wrote = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -173,8 +174,8 @@ class Writer:
         tx = Transaction(connection, self._cache, int(self._reactor.seconds()))
         try:
             connection.begin()
-            others = connection.others_wrote()
-            if others:
+            if connection.others_wrote():
+                self._others_wrote = True
                 self._cache.clear()
             for call in batch:
                 tx.next_operation()
@@ -203,7 +204,8 @@ class Writer:
             return False
         for step in tx.committed():
             _guarded(step)
-        if others:
+        if self._others_wrote:
+            self._others_wrote = False
             batch[0].events = [OthersWrote(), *batch[0].events]
         return True
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from mailplat.interfaces.bodies import IBody
 from mailplat.interfaces.store import NewMessage
-from mailplat.model.errors import Corrupt
+from mailplat.model.errors import Corrupt, TooBig
+from mailplat.model.numset import NumSet
 from mailplat.store.index import statements
 from mailplat.store.index.bodies import Dropped, Wanted
 from mailplat.store.index.database import Connection, Dialect
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from mailplat.store.index.transaction import Transaction
 
 __all__ = ["DatabaseBodies"]
+
+_DROP = statements.Ranges(
+    "{want} DELETE FROM bodies WHERE id IN ("
+    "SELECT b.id FROM want CROSS JOIN bodies b WHERE b.id BETWEEN want.first AND want.last)"
+)
 
 _PIECES = 64
 """Pieces of bodies that one statement reads."""
@@ -67,6 +73,8 @@ class DatabaseBodies:
     def store(self, tx: Transaction, content: int, prepared: IBody) -> None:
         """See `Bodies.store`."""
         size = prepared.size
+        if size > CHUNK << CHUNK_BITS:
+            raise TooBig(f"a body of {size} bytes; the database takes {CHUNK << CHUNK_BITS}")
         first = content << CHUNK_BITS
         if size <= CHUNK:
             tx.insert(statements.BODIES, first, _read(prepared, 0, size))
@@ -112,10 +120,12 @@ class DatabaseBodies:
 
     def drop(self, tx: Transaction, rows: Sequence[Dropped], contents: Sequence[int]) -> None:
         """See `Bodies.drop`."""
-        for content in contents:
-            first = content << CHUNK_BITS
-            last = first | (1 << CHUNK_BITS) - 1
-            tx.run("DELETE FROM bodies WHERE id BETWEEN ? AND ?", (first, last))
+        last_chunk = (1 << CHUNK_BITS) - 1
+        chunks = NumSet.from_ranges(
+            (content << CHUNK_BITS, content << CHUNK_BITS | last_chunk) for content in contents
+        )
+        for sql, args in _DROP.pieces(chunks):
+            tx.run(sql, args)
 
     def mailbox_made(self, tx: Transaction, home: HomeRow, mailbox: MailboxRow) -> None:
         """See `Bodies.mailbox_made`."""

@@ -11,7 +11,7 @@ import pytest
 
 from mailplat.model.errors import ConfigurationFault, Corrupt, Unavailable
 from mailplat.store.index.schema import SCHEMA_VERSION
-from mailplat.store.index.sqlite import SQLiteDatabase, SQLiteDialect
+from mailplat.store.index.sqlite import SQLITE, SQLiteDatabase
 
 
 def test_made_for_the_owner_alone(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_joined_bytes_are_unchanged(tmp_path: Path) -> None:
     parts = [bytes(range(256)), b"", b"\0\0", b"\xff\xfe\xc3", "é".encode("utf-16")]
     for number, data in enumerate(parts):
         connection.run("INSERT INTO bodies (id, data) VALUES (?, ?)", (number, data))
-    dialect = SQLiteDialect()
+    dialect = SQLITE
     row = connection.one(
         f"SELECT {dialect.joined_bytes('data')}, {dialect.joined_numbers(dialect.length('data'))}"
         " FROM bodies"
