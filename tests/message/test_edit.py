@@ -15,8 +15,10 @@ HEADER = b"A: 1\r\nX-Spam: yes\r\n folded\r\nB: 2\r\nx-spam: no\r\n\r\n"
     [
         (AddHeader("C", "3"), b"C: 3\r\n" + HEADER),
         (AddHeader("C", "3", on_top=False), HEADER[:-2] + b"C: 3\r\n\r\n"),
-        (AddHeader("C", "3\r\nEvil: 4\n\n\nbody"), b"C: 3\r\n\tEvil: 4\r\n\tbody\r\n" + HEADER),
-        (AddHeader("C", "nul\0 del\x7f caf\u00e9"), b"C: nul del caf\xc3\xa9\r\n" + HEADER),
+        (AddHeader("C", "3\r\nEvil: 4\n\n\nbody"), b"C: 3 Evil: 4 body\r\n" + HEADER),
+        (AddHeader("C", "nul\0 del\x7f e"), b"C: nul del e\r\n" + HEADER),
+        (AddHeader("C", "caf\u00e9"), b"C: =?utf-8?b?Y2Fmw6k=?=\r\n" + HEADER),
+        (AddHeader("C", "x " * 50), b"C:" + b" x" * 38 + b"\r\n" + b" x" * 12 + b"\r\n" + HEADER),
         (AddHeader("No good", "3"), HEADER),
         (AddHeader("", "3"), HEADER),
         (RemoveHeader("X-SPAM"), b"A: 1\r\nB: 2\r\n\r\n"),
