@@ -13,6 +13,20 @@ from mailplat.model.errors import ConfigurationFault
 __all__ = ["Options", "makeService"]
 
 
+_EXAMPLES = """
+mailplat runs a whole mail server: SMTP from other servers (port 25), submission from
+your users (587, 465), POP3 (110, 995) and IMAP (143, 993).
+
+  look at it:
+    twistd --nodaemon mailplat --demo
+  set up your own, and check what you changed:
+    mailplatctl init /srv/mail --domain example.org --account alice:secret
+    mailplatctl check-config /srv/mail/mailplat.toml
+  run it:
+    twistd --nodaemon mailplat --config /srv/mail/mailplat.toml
+"""
+
+
 class Options(usage.Options):
     """What stands behind ``twistd mailplat``."""
 
@@ -28,14 +42,10 @@ class Options(usage.Options):
             "needs no configuration.",
         ],
     )
-    longdesc = """\
-mailplat runs a whole mail server: SMTP from other servers (port 25), submission from your users
-(587, 465), POP3 (110, 995) and IMAP (143, 993).
-
-  Look at it:            twistd --nodaemon mailplat --demo
-  Set up your own:       mailplatctl init /srv/mail --domain example.org --account alice:secret
-  Check what you wrote:  mailplatctl check-config /srv/mail/mailplat.toml
-  Run it:                twistd --nodaemon mailplat --config /srv/mail/mailplat.toml"""
+    def getUsage(self, width: int | None = None) -> str:
+        """Explain the options, with examples that can be copied."""
+        usage: str = super().getUsage(width)
+        return usage + _EXAMPLES
 
     def postOptions(self) -> None:
         """Ask for one of the two ways to run."""

@@ -34,8 +34,9 @@ _LITERAL = r"\[[!-Z^-~]+\]"
 _MAILBOX = rf"({_ATOM}(?:\.{_ATOM})*|{_QUOTED})@({_DOMAIN}|{_LITERAL})"
 _ROUTE = rf"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"  # accepted and ignored (RFC 5321 App. C)
 _REST = r"(?: +(.*))?"
-_MAIL = re.compile(rf"FROM: *<(?:{_ROUTE}{_MAILBOX})?>{_REST}", re.IGNORECASE)
-_RCPT = re.compile(rf"TO: *<(?:{_ROUTE}{_MAILBOX}|(postmaster))>{_REST}", re.IGNORECASE)
+# only the words are matched in any case: with the classes it would take 0.1 s to compile
+_MAIL = re.compile(rf"(?i:FROM:) *<(?:{_ROUTE}{_MAILBOX})?>{_REST}")
+_RCPT = re.compile(rf"(?i:TO:) *<(?:{_ROUTE}{_MAILBOX}|((?i:postmaster)))>{_REST}")
 _MAIL_VERB = re.compile(r"FROM:", re.IGNORECASE)
 _RCPT_VERB = re.compile(r"TO:", re.IGNORECASE)
 _QUOTED_PAIR = re.compile(r"\\(.)")
