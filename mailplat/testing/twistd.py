@@ -180,9 +180,7 @@ class TwistdServer:
         arguments: What stands behind ``twistd mailplat``; None for ``--config FILE``.
     """
 
-    def __init__(
-        self, installation: Installation, arguments: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, installation: Installation, arguments: Sequence[str] | None = None) -> None:
         self.installation = installation
         self._arguments = (
             ["--config", str(installation.configuration)] if arguments is None else arguments

@@ -63,7 +63,7 @@ def test_curl(server: TwistdServer, user: str, run: Any, tmp_path: Path, way: st
         ).stdout
         return said
 
-    assert b'LIST (\\HasNoChildren' in curl("") and b'"/" INBOX' in curl("")
+    assert b"LIST (\\HasNoChildren" in curl("") and b'"/" INBOX' in curl("")
     assert curl("INBOX?SUBJECT%20two").split() == b"* SEARCH 2".split()
     assert curl("INBOX;UID=2") == kept[1]
     assert curl("INBOX;MAILINDEX=3;SECTION=TEXT") == kept[2].partition(b"\r\n\r\n")[2]

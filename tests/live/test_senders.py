@@ -143,4 +143,4 @@ set copy = no
         ["mutt", "-F", settings, "-s", "by mutt", "-a", attached, "--", user],
         stdin=b"the letter\n",
     )
-    assert b"filename=\"attached.bin\"" in arrived(server, user, "by mutt")
+    assert b'filename="attached.bin"' in arrived(server, user, "by mutt")

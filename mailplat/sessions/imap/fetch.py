@@ -186,9 +186,9 @@ class _Fetching:
         start = 0
         while start < len(pieces):
             stop, waiting = start, 0
-            while stop < len(pieces) and (stop == start or waiting < budget):
+            while stop < len(pieces):
                 more = sum(piece.size for piece in pieces[stop] if piece is not None)
-                if more > budget and stop > start:
+                if stop > start and waiting + more > budget:
                     break
                 waiting += more
                 stop += 1

@@ -8,6 +8,7 @@ import pytest
 import pytest_twisted
 
 from mailplat.sessions.imap.selected import Selected
+from mailplat.sessions.imap.services import IMAPOptions
 
 APPEND = """
 C: x1 APPEND INBOX (\\Flagged) " 1-Jan-2026 12:00:00 +0000" {45}
@@ -258,3 +259,27 @@ async def test_own_changes_are_told_at_once(server: Any, monkeypatch: pytest.Mon
     """What a command changed is told before its OK, however late the store's notice comes."""
     monkeypatch.setattr(Selected, "_told", lambda _: None)
     await server.play(OWN_CHANGES)
+
+
+class TestBlocksOfBytes:
+    """FETCH of bodies that fit a block one by one, but not together."""
+
+    @pytest.fixture
+    def options(self) -> IMAPOptions:
+        """A block of 100 bytes."""
+        return IMAPOptions(auth_needs_tls=False, block_bytes=100)
+
+    @pytest.mark.parametrize("sizes", [(60, 60, 60), (40, 60, 1), (101, 99), (1, 100, 250, 30, 70)])
+    def test_every_body_comes_whole(self, server: Any, sizes: tuple[int, ...]) -> None:
+        """However they are put together."""
+        wire, send = server.log_in()
+        for size in sizes:
+            send(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (size, b"\n" + b"x" * (size - 1)))
+        send(b"b SELECT INBOX\r\n")
+        wire.take()
+        send(b"c FETCH 1:* BODY.PEEK[]\r\n")
+        expected = b"".join(
+            b"* %d FETCH (BODY[] {%d}\r\n%b)\r\n" % (number, size, b"\n" + b"x" * (size - 1))
+            for number, size in enumerate(sizes, 1)
+        )
+        assert wire.take() == expected + b"c OK FETCH completed\r\n"
