@@ -1,0 +1,1 @@
+"""How fast mailplat is, beside others on the same machine: ``python -m bench --help``."""

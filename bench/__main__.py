@@ -1,0 +1,47 @@
+"""``python -m bench [--small] [SUBJECT...]``: print the tables of some subjects, or of all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from bench import arrival, columns, idle, imap, message, pop3, smtp, store, trips, watched
+from bench.figures import Table, printed
+from bench.options import SUBJECTS, Options, read_options
+
+__all__ = ["main"]
+
+_MEASURES: Mapping[str, Callable[[Options], Iterator[Table]]] = {
+    "message": message.measure,
+    "store": store.measure,
+    "columns": columns.measure,
+    "imap": imap.measure,
+    "trips": trips.measure,
+    "arrival": arrival.measure,
+    "pop3": pop3.measure,
+    "smtp": smtp.measure,
+    "idle": idle.measure,
+    "watched": watched.measure,
+}
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    options = read_options(sys.argv[1:])
+    assert set(_MEASURES) == set(SUBJECTS)
+    day = datetime.now(UTC).strftime("%d %B %Y")
+    print(
+        f"{day}; Python {platform.python_version()}, Twisted {version('twisted')}, "
+        f"{platform.system()} {platform.release()}, {os.cpu_count()} cores\n",
+        flush=True,
+    )
+    for name in options.names:
+        for table in _MEASURES[name](options):
+            print(printed(table), flush=True)
+
+
+main()
