@@ -42,12 +42,6 @@ _LOGGED_IN = (
     "QUOTA=RES-MESSAGE",
     "PARTIAL",
     "REPLACE",
-    "SORT",
-    "SORT=DISPLAY",
-    "ESORT",
-    "THREAD=ORDEREDSUBJECT",
-    "THREAD=REFERENCES",
-    "THREAD=REFS",
     "XLIST",
 )
 
