@@ -25,8 +25,9 @@ def measure(options: Options) -> Iterator[Table]:
         client = IMAPClient(there)  # the first log-in makes the folders
         with closing(client):
             client.exists("INBOX")
-        (folder,) = server.installation.data.glob(f"mail/**/{there.user}*/**/cur")
-        ours = _first_select(there, folder.parent, options)
+        found = server.installation.data.glob(f"mail/**/{there.user}/**/cur")
+        folder = min(found, key=lambda path: len(path.parts)).parent
+        ours = _first_select(there, folder, options)
     peer = None
     if options.peer_imap is not None and options.peer_maildir is not None:
         peer = _first_select(options.peer_imap, options.peer_maildir, options)

@@ -6,6 +6,7 @@ They block, read in large pieces, and look at nothing but the end of an answer.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import socket
 import ssl
@@ -20,9 +21,10 @@ __all__ = ["Answer", "IMAPClient", "POP3Client", "closing", "connect", "trusting
 _PIECE = 1 << 18
 
 
+@functools.cache
 def trusting() -> ssl.SSLContext:
     """Make a client's TLS that believes every certificate: of a server of our own."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -178,9 +180,11 @@ class POP3Client:
         return time.perf_counter() - start
 
     def close(self) -> None:
-        """Say goodbye."""
+        """Say goodbye, and wait until the maildrop is free again."""
         with contextlib.suppress(OSError):
             self._wire.sendall(b"QUIT\r\n")
+            while self._wire.recv(4096):
+                pass
         self._wire.close()
 
 
