@@ -12,7 +12,13 @@ from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.outcome import Outcome
 from mailplat.model.summary import Summary
 
-__all__ = ["Attempt", "IDeliveryAgent"]
+__all__ = ["MAILBOX_AGENT", "RELAY_AGENT", "Attempt", "IDeliveryAgent"]
+
+MAILBOX_AGENT = "mailbox"
+"""The name of the agent that brings spooled mail to mailboxes here."""
+
+RELAY_AGENT = ""
+"""The name of the agent that brings mail to the recipients' own mail exchangers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ __all__ = [
     "LimitReached",
     "MailError",
     "NoSuchAccount",
+    "NoSuchMail",
     "NoSuchMailbox",
     "NotPermitted",
     "OverQuota",
@@ -109,6 +110,14 @@ class NoSuchMailbox(MailError):
     code, status = 550, "5.1.1"
     imap_code = "NONEXISTENT"
     public = "No such mailbox"
+
+
+class NoSuchMail(MailError):
+    """There is no mail of that queue id (any more)."""
+
+    code, status = 550, "5.3.0"
+    imap_code = "NONEXISTENT"
+    public = "No such mail"
 
 
 class AlreadyExists(MailError):

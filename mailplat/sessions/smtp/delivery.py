@@ -1,7 +1,8 @@
 """A message that was accepted, brought to where it is safe.
 
 Mail whose recipients are all here goes straight into the store, in one commit.  As soon as one of
-them is elsewhere, all go into the spool together, so that one commit decides about the message.
+them is elsewhere, or its sender wants to be told of the delivery (RFC 3461 §4.1), all go into the
+spool together, so that one commit decides about the message.
 
 Invariants:
 
@@ -14,20 +15,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mailplat.interfaces.agents import MAILBOX_AGENT
 from mailplat.interfaces.routes import Destination, Local, Remote
 from mailplat.interfaces.spool import ISpool
 from mailplat.interfaces.store import IStore, NewMessage, Target
-from mailplat.model.envelope import Envelope, Recipient, Sender
+from mailplat.model.envelope import Envelope, Notify, Recipient, Sender
 from mailplat.model.errors import MailError, OverQuota, Unavailable
 from mailplat.model.mailbox import INBOX
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import Action
 from mailplat.sessions.smtp.incoming import EditedBody, Finished
 
-__all__ = ["MAILBOX_AGENT", "Delivery", "Parcel"]
-
-MAILBOX_AGENT = "mailbox"
-"""The agent that brings spooled mail to mailboxes here."""
+__all__ = ["Delivery", "Parcel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +91,7 @@ class Delivery:
             Unavailable: It must be spooled, and there is no spool.
         """
         try:
-            if parcel.action is Action.HOLD or any(
-                isinstance(one, Remote) for found in parcel.destinations.values() for one in found
-            ):
+            if self._belongs_in_spool(parcel):
                 await self._to_spool(parcel)
             else:
                 await self._to_store(parcel, list(parcel.destinations))
@@ -130,6 +127,16 @@ class Delivery:
         finally:
             parcel.message.body.close()
 
+    def _belongs_in_spool(self, parcel: Parcel) -> bool:
+        if parcel.action is Action.HOLD:
+            return True
+        told = self._spool is not None and parcel.action is not Action.QUARANTINE
+        return any(
+            isinstance(one, Remote) or (told and Notify.SUCCESS in recipient.notify)
+            for recipient, found in parcel.destinations.items()
+            for one in found
+        )
+
     async def _to_store(self, parcel: Parcel, recipients: Sequence[Recipient]) -> None:
         quarantined = parcel.action is Action.QUARANTINE
         targets = [
@@ -159,6 +166,5 @@ class Delivery:
                     agents[recipient] = MAILBOX_AGENT
         body = EditedBody(b"", parcel.message.body, parcel.return_path)
         envelope = Envelope(parcel.sender, tuple(agents))
-        await spool.accept(parcel.queue_id, envelope, agents, body)
-        if parcel.action is Action.HOLD:
-            await spool.hold(parcel.queue_id, True)
+        held = parcel.action is Action.HOLD
+        await spool.accept(parcel.queue_id, envelope, agents, body, held)

@@ -91,31 +91,24 @@ class ListSpool:
         self.mails: list[tuple[Envelope, Mapping[Recipient, str], bytes]] = []
         self.held: list[str] = []
 
-    async def open(self) -> Sequence[str]:
+    async def open(self) -> None:
         """See `ISpool.open`."""
-        return ()
 
     async def close(self) -> None:
         """See `ISpool.close`."""
 
     async def accept(
-        self, queue_id: str, envelope: Envelope, agents: Mapping[Recipient, str], body: IBody
+        self,
+        queue_id: str,
+        envelope: Envelope,
+        agents: Mapping[Recipient, str],
+        body: IBody,
+        held: bool = False,
     ) -> None:
         """See `ISpool.accept`."""
         self.mails.append((envelope, agents, body.read(0, body.size)))
-
-    async def hold(self, queue_id: str, held: bool) -> None:
-        """See `ISpool.hold`."""
-        self.held.append(queue_id)
-
-    async def load(self, queue_id: str) -> Any:
-        """Not asked for here."""
-
-    async def open_body(self, queue_id: str) -> Any:
-        """Not asked for here."""
-
-    async def settle(self, queue_id: str, outcomes: Any) -> None:
-        """Not asked for here."""
+        if held:
+            self.held.append(queue_id)
 
 
 @implementer(IFilter)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
+from mailplat.interfaces.agents import MAILBOX_AGENT
 from mailplat.model.address import Address
 from mailplat.model.errors import MailError
 from mailplat.model.reply import Reply
@@ -22,7 +23,6 @@ from mailplat.model.verdict import (
     ReplaceBody,
     Verdict,
 )
-from mailplat.sessions.smtp.delivery import MAILBOX_AGENT
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 TO_ALICE = f"MAIL FROM:<c@d.example>\r\nRCPT TO:<{ALICE}>\r\n"
