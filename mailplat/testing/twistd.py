@@ -8,7 +8,7 @@ Invariants:
 
     server = TwistdServer(Installation.make(folder, "memory:"))
     server.start()
-    with server.imap("imaps", "u00@example.org") as imap:
+    with server.imap("imaps", "u000@example.org") as imap:
         ...
     server.stop()
     assert not server.complaints()
@@ -122,14 +122,14 @@ class Installation:
         Args:
             directory: A folder that is there.
             store: The store's description.
-            users: How many accounts: ``u00@example.org``, ``u01@example.org``...
+            users: How many accounts: ``u000@example.org``, ``u001@example.org``...
             options: Lines of TOML by the name of their table, besides the store.
             offset: Of the ports; None looks for one that is free.
         """
         made = cls(
             directory,
             find_port_offset() if offset is None else offset,
-            [f"u{number:02}@{DOMAIN}" for number in range(users)],
+            [f"u{number:03}@{DOMAIN}" for number in range(users)],
         )
         tables = {
             "server": f'hostname = "mail.{DOMAIN}"\ndomains = ["{DOMAIN}"]\n'
@@ -148,8 +148,8 @@ class Installation:
         write_self_signed(made.certificate, ["localhost", "127.0.0.1"], datetime.now(UTC))
         made.data.mkdir(exist_ok=True)
         # in clear: hashing is not what takes time here
-        lines = [f"{user}:{{PLAIN}}{made.password}\n" for user in made.users]
-        (made.data / "accounts").write_text("".join(lines))
+        rows = [f"{user}:{{PLAIN}}{made.password}\n" for user in made.users]
+        (made.data / "accounts").write_text("".join(rows))
         return made
 
     @property

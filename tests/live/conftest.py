@@ -63,7 +63,7 @@ def shared_server(
     """One server a store for many tests."""
     folder = tmp_path_factory.mktemp(f"server-{request.param}")
     server = TwistdServer(
-        Installation.make(folder, STORES[request.param], users=150, options=SHARED_OPTIONS)
+        Installation.make(folder, STORES[request.param], users=400, options=SHARED_OPTIONS)
     )
     try:
         server.start()
