@@ -19,7 +19,7 @@ from mailplat.config.sections.limits import AuthOptions
 from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.accounts import IAccounts
-from mailplat.interfaces.plugins import PasswordSettings, StoreSettings
+from mailplat.interfaces.plugins import FilterSettings, PasswordSettings, StoreSettings
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.store import Folder, IStore
 from mailplat.message.scan import ScanLimits
@@ -117,10 +117,11 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         ),
     )
     listeners = listeners_of(configuration)
+    hostname = configuration.server.hostname or socket.getfqdn()
     routes = configuration.routes
     return Parts(
         configuration=configuration,
-        hostname=configuration.server.hostname or socket.getfqdn(),
+        hostname=hostname,
         reactor=reactor,
         now=time,
         accounts=accounts,
@@ -149,7 +150,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         mechanisms=_mechanisms(configuration.auth),
         scan_limits=ScanLimits(depth=options.mime_depth, parts=options.mime_parts),
         listeners=listeners,
-        rules=tuple(_rules(configuration, reactor)),
+        rules=tuple(_rules(configuration, FilterSettings(reactor, hostname, str(data)))),
     )
 
 
@@ -176,9 +177,9 @@ def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSCo
     return TLSContexts(files, minimum=f"TLSv{tls.minimum_version.value}")
 
 
-def _rules(configuration: Configuration, reactor: Any) -> Any:
+def _rules(configuration: Configuration, settings: FilterSettings) -> Any:
     for options in configuration.filters:
-        one = make_filter(options.use, reactor)
+        one = make_filter(options.use, settings)
         if options.name:
             one.name = options.name
         rule = Rule(one, options.timeout, Action[options.on_error.name], options.max_changes)

@@ -16,6 +16,7 @@ from mailplat import plugins
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.plugins import (
+    FilterSettings,
     IAccountsPlugin,
     IFilterPlugin,
     IStorePlugin,
@@ -88,14 +89,14 @@ def make_accounts(
     return accounts
 
 
-def make_filter(description: str, reactor: Any) -> IFilter:
+def make_filter(description: str, settings: FilterSettings) -> IFilter:
     """Make the filter that a description names; its name is the description's prefix.
 
     Raises:
         ConfigurationFault: There is no such filter, or its argument cannot be read.
     """
     prefix, _, argument = description.partition(":")
-    made: IFilter = find_plugin(IFilterPlugin, prefix).filter(prefix, argument, reactor)
+    made: IFilter = find_plugin(IFilterPlugin, prefix).filter(prefix, argument, settings)
     return made
 
 

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mailplat.interfaces.filters import Context, IChain, IChains, IFilter, IStages, Stage
+from mailplat.interfaces.filters import Context, IChain, IChains, IFilter, IStages, Mail, Stage
 from mailplat.model.envelope import Recipient
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import (
@@ -101,7 +101,7 @@ class Chain:
             return CONTINUE
         severest, changes = CONTINUE, list[Change]()
         for rule, stages in asked:
-            verdict = await self._ask_one(rule, stages, stage, subject)
+            verdict = await self._ask_one(rule, stages, stage, _with(changes, subject))
             changes.extend(self._apply(verdict.changes))
             if verdict.action > severest.action:
                 severest = verdict
@@ -200,6 +200,14 @@ def _by_stage(rules: Sequence[Rule]) -> Mapping[Stage, list[tuple[Rule, IStages]
         for stage in rule.filter.stages:
             asked.setdefault(stage, []).append((rule, stages))
     return asked
+
+
+def _with(changes: Sequence[Change], subject: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Tell a filter that sees a message what those before it wish changed."""
+    match subject:
+        case (Mail() as mail,) if changes:
+            return (replace(mail, changes=(*mail.changes, *changes)),)
+    return subject
 
 
 def _as_cancelled(result: Any, timeout: float) -> Any:

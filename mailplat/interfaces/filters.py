@@ -19,7 +19,7 @@ from mailplat.interfaces.bodies import IBody
 from mailplat.model.account import Account
 from mailplat.model.envelope import Envelope, Recipient, Sender
 from mailplat.model.peer import Peer
-from mailplat.model.verdict import CONTINUE, Verdict
+from mailplat.model.verdict import CONTINUE, Change, Verdict
 
 __all__ = ["Context", "IChain", "IChains", "IFilter", "IStages", "Mail", "Stage", "Stages"]
 
@@ -76,12 +76,15 @@ class Mail:
         header: The header with the empty line behind it, byte for byte, trace fields of
             this server included.
         body: All of the message's bytes, header included.
+        changes: What filters asked before already wish changed in header and body; it is done
+            once all filters were asked.
     """
 
     queue_id: str
     envelope: Envelope
     header: bytes
     body: IBody
+    changes: tuple[Change, ...] = ()
 
 
 class IStages(Interface):

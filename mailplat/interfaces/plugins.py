@@ -21,6 +21,7 @@ from mailplat.interfaces.store import Folder, IStore
 from mailplat.model.mailbox import QuotaLimit
 
 __all__ = [
+    "FilterSettings",
     "IAccountsPlugin",
     "IAgentPlugin",
     "IFilterPlugin",
@@ -47,6 +48,23 @@ class StoreSettings:
     folders: tuple[Folder, ...] = ()
     keyword_limit: int = 50
     quota: QuotaLimit = QuotaLimit()
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSettings:
+    """What every filter is told, whatever its kind.
+
+    Attributes:
+        reactor: Twisted's reactor, for its threads and its clock.
+        hostname: The server's own name, as it stands in trace fields.
+        directory: The data directory; relative paths in an argument begin there.
+        resolver: What asks the DNS; None where nothing does.
+    """
+
+    reactor: Any
+    hostname: str = "localhost"
+    directory: str = "."
+    resolver: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +131,8 @@ class IFilterPlugin(Interface):
 
     prefix: str = Attribute("The word before the first colon.")
 
-    def filter(name: str, argument: str, reactor: Any) -> IFilter:
-        """Make a filter out of what follows the first colon.
+    def filter(name: str, argument: str, settings: FilterSettings) -> IFilter:
+        """Make a filter out of what follows the first colon.  Does not block.
 
         Raises:
             ConfigurationFault: The argument cannot be read; the reason says what is expected.

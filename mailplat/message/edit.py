@@ -27,8 +27,8 @@ def edit_header(header: bytes, changes: Iterable[Change]) -> bytes:
                 except ValueError:
                     continue
                 header = field + header if on_top else _at_the_bottom(header, field)
-            case RemoveHeader(name):
-                header = headers.without(header, [name.encode("ascii", "replace")])
+            case RemoveHeader(name, value):
+                header = headers.without(header, [name.encode("ascii", "replace")], value)
     return header
 
 

@@ -100,14 +100,17 @@ def fields(header: bytes, names: Iterable[bytes]) -> bytes:
     return picked
 
 
-def without(header: bytes, names: Iterable[bytes]) -> bytes:
+def without(header: bytes, names: Iterable[bytes], value: bytes | None = None) -> bytes:
     """Leave out the fields of these names, as BODY[HEADER.FIELDS.NOT (..)] wants it.
 
-    The rest, empty line included, keeps its bytes and its order (RFC 9051 §6.4.5.1).
+    The rest, empty line included, keeps its bytes and its order (RFC 9051 §6.4.5.1).  With a
+    value, only fields that have just it when unfolded are left out.
     """
     kept: list[bytes] = []
     at = 0
     for found in _found(header, tuple(names)):
+        if value is not None and unfold(found[0].partition(b":")[2]) != value:
+            continue
         start, end = found.span(1)
         kept.append(header[at : start - 1])
         at = end  # behind the LF of the field: the header lacks the LF put before the block

@@ -47,9 +47,10 @@ class AddHeader:
 
 @dataclass(frozen=True, slots=True)
 class RemoveHeader:
-    """Remove every field of that name."""
+    """Remove every field of that name; with a value, those that have just it when unfolded."""
 
     name: str
+    value: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,11 @@ own module is imported when a configuration names it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mailplat.interfaces.filters import IFilter
-from mailplat.interfaces.plugins import IFilterPlugin
+from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin
 
 __all__ = ["senders"]
 
@@ -23,7 +21,7 @@ class SendersPlugin:
 
     prefix = "senders"
 
-    def filter(self, name: str, argument: str, reactor: Any) -> IFilter:
+    def filter(self, name: str, argument: str, settings: FilterSettings) -> IFilter:
         """Take addresses and domains, separated by commas."""
         from mailplat.filters.senders import SenderFilter
 

@@ -13,9 +13,18 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mailplat.filters.chain import Chain, Chains, Rule
-from mailplat.interfaces.filters import Context, IChain, IChains, IFilter, IStages, Stage, Stages
+from mailplat.interfaces.filters import (
+    Context,
+    IChain,
+    IChains,
+    IFilter,
+    IStages,
+    Mail,
+    Stage,
+    Stages,
+)
 from mailplat.model.address import Address
-from mailplat.model.envelope import Recipient, Sender
+from mailplat.model.envelope import Envelope, Recipient, Sender
 from mailplat.model.peer import Peer
 from mailplat.model.verdict import (
     CONTINUE,
@@ -29,6 +38,7 @@ from mailplat.model.verdict import (
     Tag,
     Verdict,
 )
+from mailplat.spool.intake import MemoryBody
 from mailplat.testing.strict import LoggedErrors
 
 ALICE, BOB = Address("alice", "example.org"), Address("bob", "example.org")
@@ -203,3 +213,26 @@ async def test_applies_changes_of_the_envelope() -> None:
     assert one._context.scores == {"spam": 3.5}
     assert one._context.sender == Sender(None)
     assert [r.address for r in one._context.recipients] == [ALICE]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_filter_is_told_of_the_changes_before_it() -> None:
+    """Who sees a message knows what the filters before it wish changed."""
+    seen: list[tuple[Change, ...]] = []
+
+    class Message(Says):
+        def open(self) -> IStages:
+            @implementer(IStages)
+            class Seeing(Stages):
+                def message(self, context: Context, mail: Mail) -> Verdict:
+                    seen.append(mail.changes)
+                    return Verdict(changes=(AddHeader("X", str(len(mail.changes))), Tag("t")))
+
+            return Seeing()
+
+    filters = [Message(lambda: None, (Stage.MESSAGE,)) for _ in range(3)]
+    mail = Mail("q1", Envelope(Sender(ALICE), ()), b"\r\n", MemoryBody(b"\r\n"))
+    verdict = await chain(*filters).ask(Stage.MESSAGE, mail)
+    first, second, third = AddHeader("X", "0"), AddHeader("X", "1"), AddHeader("X", "2")
+    assert seen == [(), (first,), (first, second)]
+    assert verdict.changes == (first, second, third)

@@ -25,6 +25,8 @@ HEADER = b"A: 1\r\nX-Spam: yes\r\n folded\r\nB: 2\r\nx-spam: no\r\n\r\n"
         (RemoveHeader("X-Spa"), HEADER),
         (RemoveHeader(".*"), HEADER),
         (Tag("nothing"), HEADER),
+        (RemoveHeader("a", b"no such value"), HEADER),
+        (RemoveHeader("X-Spam", b"yes folded"), b"A: 1\r\nB: 2\r\nx-spam: no\r\n\r\n"),
     ],
 )
 def test_changes_a_field(change: Change, expected: bytes) -> None:

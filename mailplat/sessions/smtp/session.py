@@ -391,6 +391,7 @@ class SmtpSession:
             Envelope(context.sender, tuple(context.recipients)),
             message.header,
             message.body,
+            tuple(noted.changes),
         )
         refusal = await self._ask(Stage.MESSAGE, noted, mail)
         if refusal is not None or noted.action is Action.DISCARD:

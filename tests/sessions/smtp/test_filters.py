@@ -141,6 +141,18 @@ async def test_changes_of_every_stage(room: Any) -> None:
         assert stored.endswith(b"\r\n\r\nhello\r\n")
 
 
+def test_sees_the_changes_before(room: Any) -> None:
+    """A filter that sees the message is told what was wished at earlier stages."""
+    seen: list[Any] = []
+    change = AddHeader("X-New", "2")
+    room.filter = {
+        "headers": lambda context, header: Verdict(changes=(change,)),
+        "message": lambda context, mail: seen.append(mail.changes) or CONTINUE,
+    }
+    assert send(room.hello()) == "250 2.0.0"
+    assert seen == [(change,)]
+
+
 @pytest_twisted.ensureDeferred
 async def test_discard(room: Any) -> None:
     """Discarded mail is answered 250 and is nowhere; a recipient may be discarded alone."""
