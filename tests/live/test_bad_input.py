@@ -1,5 +1,7 @@
-"""What no client should send, against a running server: it answers or ends the connection, its
-memory stays bounded, and everybody else is served as if nothing had happened.
+"""What no client should send, against a running server.
+
+It answers or ends the connection, its memory stays bounded, and everybody else is served as if
+nothing had happened.
 """
 
 from __future__ import annotations
