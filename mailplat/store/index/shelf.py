@@ -52,8 +52,8 @@ class HeldHome:
         gone: The home was deleted.
     """
 
-    def __init__(self, event: HomeChanged) -> None:
-        self.watchers: Watchers[[str]] = Watchers()
+    def __init__(self, event: HomeChanged, watched: set[object]) -> None:
+        self.watchers: Watchers[[str]] = Watchers(self, watched)
         self.leased = False
         self.gone = False
         self.adopt(event)
@@ -82,9 +82,9 @@ class HeldMailbox:
         watchers: Told that there is something new.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, watched: set[object]) -> None:
         self.columns = columns
-        self.watchers: Watchers[[]] = Watchers()
+        self.watchers: Watchers[[]] = Watchers(self, watched)
         self.handles = 0
         self._positions: dict[int, int] = {}
 
@@ -131,6 +131,7 @@ class Shelf:
         self._homes: WeakValueDictionary[int, HeldHome] = WeakValueDictionary()
         self._accounts: WeakValueDictionary[str, HeldHome] = WeakValueDictionary()
         self._kept_homes: OrderedDict[int, HeldHome] = OrderedDict()
+        self._watched: set[object] = set()
         self._mailboxes: dict[int, HeldMailbox] = {}
         self._closed: OrderedDict[int, int] = OrderedDict()
         self._closed_bytes = 0
@@ -204,7 +205,7 @@ class Shelf:
     def _take(self, loaded: Loaded) -> None:
         held = self._mailboxes.get(loaded.row.id)
         if held is None:
-            self._mailboxes[loaded.row.id] = HeldMailbox(Columns(loaded))
+            self._mailboxes[loaded.row.id] = HeldMailbox(Columns(loaded), self._watched)
         else:
             held.columns.adopt(loaded)
 
@@ -289,7 +290,7 @@ class Shelf:
             case HomeChanged():
                 home = self._homes.get(event.home.id)
                 if home is None:
-                    self._keep_home(home := HeldHome(event))
+                    self._keep_home(home := HeldHome(event, self._watched))
                 else:
                     home.adopt(event)
                 for name in event.names:

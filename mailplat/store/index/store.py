@@ -120,12 +120,17 @@ class IndexedStore:
 
     async def open(self) -> None:
         """See `IStore.open`."""
-        await deferToThread(self._start)
+        try:
+            await deferToThread(self._start)
+            await self.bodies.open(self)
+            for mailbox_id, modseq in await self.readers.read(_left_behind, self._database.name):
+                while await self._collect_some(mailbox_id, modseq):
+                    pass
+        except BaseException:
+            await self.writer.stop()
+            await self.readers.stop()
+            raise
         self._is_open = True
-        await self.bodies.open(self)
-        for mailbox_id, modseq in await self.readers.read(_left_behind, self._database.name):
-            while await self._collect_some(mailbox_id, modseq):
-                pass
         self._looking.start(self._look_seconds, now=False)
 
     def _start(self) -> None:

@@ -7,7 +7,7 @@ is held.  What a watcher raises is logged, and harms neither the store nor the o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, ParamSpec
+from typing import Any, Generic, ParamSpec
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -22,16 +22,30 @@ _log = Logger()
 
 
 class Watchers(Generic[P]):
-    """Those who watch one thing, in the order they came."""
+    """Those who watch one thing, in the order they came.
 
-    def __init__(self) -> None:
+    Args:
+        watched: The thing.
+        watched_ones: Has it while somebody watches, so that it stays in memory and in step.
+    """
+
+    def __init__(self, watched: object, watched_ones: set[object]) -> None:
+        self._watched = watched
+        self._watched_ones = watched_ones
         self._tells: dict[Watch, Callable[P, None]] = {}
 
     def add(self, tell: Callable[P, None]) -> Watch:
         """Tell this one too, until it stops."""
-        watch = Watch(self._tells)
+        watch = Watch(self)
         self._tells[watch] = tell
+        self._watched_ones.add(self._watched)
         return watch
+
+    def remove(self, watch: Watch) -> None:
+        """Tell this one no more."""
+        self._tells.pop(watch, None)
+        if not self._tells:
+            self._watched_ones.discard(self._watched)
 
     def notice(self, *args: P.args, **kwargs: P.kwargs) -> Callable[[], None]:
         """Give what tells those who watch now, and have not stopped when it is their turn."""
@@ -53,9 +67,9 @@ class Watchers(Generic[P]):
 class Watch:
     """One who watches."""
 
-    def __init__(self, tells: dict[Watch, Callable[P, None]]) -> None:
-        self._tells: dict[Watch, Callable[..., None]] = tells
+    def __init__(self, watchers: Watchers[Any]) -> None:
+        self._watchers = watchers
 
     def stop(self) -> None:
         """Tell no more."""
-        self._tells.pop(self, None)
+        self._watchers.remove(self)

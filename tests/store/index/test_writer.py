@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from mailplat.model.errors import LimitReached, StorageFull, Unavailable
 from mailplat.store.index.sqlite import SQLiteDatabase
-from mailplat.store.index.transaction import Event, HomeGone, Transaction
+from mailplat.store.index.transaction import Event, HomeGone, OthersWrote, Transaction
 from mailplat.store.index.writer import Writer
 
 PUT = "INSERT INTO counters (value, name) VALUES (77, ?)"
@@ -161,6 +161,20 @@ async def test_errors_of_files(writer: Writer) -> None:
     assert "alice/INBOX" in caught.value.reason
     with pytest.raises(Unavailable):
         await writer.submit(broken, "alice/INBOX")
+
+
+@pytest_twisted.ensureDeferred
+async def test_others_wrote(writer: Writer, told: Told, tmp_path: Path) -> None:
+    """That another process wrote is told with the next commit, also if one failed meanwhile."""
+    await writer.submit(put("a"), "x")
+    other = SQLiteDatabase(tmp_path / "mail.db").connect(writes=True)
+    other.run(PUT, ("b",))
+    other.close()
+    assert await all_of([writer.submit(put("c", fails=LimitReached), "x")]) == [LimitReached]
+    await writer.submit(put("d"), "x")
+    await writer.submit(put("e"), "x")
+    published = [note for note in told.notes if note != "told"]
+    assert published == [["published"]] * 2 + [["published", OthersWrote()], ["published"]]
 
 
 @pytest_twisted.ensureDeferred

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -305,7 +307,14 @@ async def test_homes_are_forgotten(open_store: Open, message: Make) -> None:
     held = await store.open_home("alice")
     for number in range(5):
         await store.open_home(f"user{number}")
-    await store.deliver(message(b"12345"), ALICE)
+    told: list[str] = []
+    (await store.open_home("watched")).watch(told.append)
+    for number in range(5, 9):
+        await store.open_home(f"user{number}")
+    gc.collect()
+    await store.deliver(message(b"12345"), [*ALICE, Target("watched")])
+    await store.settled()
+    assert told == ["INBOX"]
     assert (await held.usage()).storage == 5
     assert (await (await store.open_home("user0")).usage()).storage == 0
 
@@ -340,3 +349,15 @@ def test_plugin(settings: StoreSettings, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault):
         sql.store("sqlite:///mail/", settings)
     assert not list(tmp_path.iterdir())
+
+
+@pytest_twisted.ensureDeferred
+async def test_cannot_open(settings: StoreSettings, tmp_path: Path) -> None:
+    """A store that cannot be opened leaves no thread behind, and can be closed."""
+    (tmp_path / "mail.db").write_bytes(b"something else" * 100)
+    before = threading.active_count()
+    store = sql_store("sqlite:///mail.db", settings)
+    with pytest.raises(ConfigurationFault):
+        await store.open()
+    await store.close()
+    assert threading.active_count() <= before + 1  # at most one of the reactor's own
