@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ def make_server(
         shutdown_timeout=configuration.server.shutdown_timeout,
         observer=_observer(configuration.log, logfile),
         tell=_say if demo else None,
+        failed=_exit_with_failure,
     )
     return service
 
@@ -62,3 +65,13 @@ def _say(line: str) -> None:
     if sys.__stdout__ is not None:
         sys.__stdout__.write(f"  {line}\n")
         sys.__stdout__.flush()
+
+
+def _exit_with_failure() -> None:
+    """Let the process end with exit code 1: twistd ends with 0 whenever the reactor is stopped."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        os._exit(1)
+
+    atexit.register(end)

@@ -57,6 +57,7 @@ class MailService(Service):
         shutdown_timeout: Seconds that running transactions may take to end.
         observer: Takes the log; None leaves it to twistd.
         tell: Takes a line for each port when it is ready, for people who watch.
+        failed: Called once if the server cannot start, before the reactor is stopped.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class MailService(Service):
         shutdown_timeout: float,
         observer: ILogObserver | None = None,
         tell: Callable[[str], object] | None = None,
+        failed: Callable[[], object] | None = None,
     ) -> None:
         self._reactor = reactor
         self._ports = tuple(ports)
@@ -75,6 +77,7 @@ class MailService(Service):
         self._shutdown_timeout = shutdown_timeout
         self._observer = observer
         self._tell = tell
+        self._failed = failed
         self._listening: list[IListeningPort] = []
         self._open: list[Any] = []
         self._starting: Deferred[None] | None = None
@@ -116,10 +119,15 @@ class MailService(Service):
             await self._open_parts()
         except ConfigurationFault as fault:
             _log.critical("cannot start: {reason}", reason=fault.reason)
-            self._reactor.stop()
+            self._give_up()
         except Exception:
             _log.failure("cannot start", level=LogLevel.critical)
-            self._reactor.stop()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self._failed is not None:
+            self._failed()
+        self._reactor.stop()
 
     async def _open_parts(self) -> None:
         for part in self._parts:
