@@ -1,0 +1,282 @@
+"""What is changed in the spool's database, as functions of a connection within a transaction.
+
+Invariants:
+
+- A lane's ``due`` is the earliest of its recipients'; a lane without recipients is not there.
+- A mail without recipients is not there, nor is its body.
+- A recipient's ``due`` is null if and only if its mail is held.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mailplat.interfaces.spool import Lane, Pending, Settlement
+from mailplat.model.envelope import Recipient, Sender
+from mailplat.model.outcome import Deferred
+from mailplat.spool.records import notify_of, sender_key, write_last, write_sender
+
+__all__ = ["NewRow", "Settled", "accept", "block", "hold", "remove", "reroute", "retry", "settle"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A mail that is ready to be written into the database.
+
+    Attributes:
+        queue_id: Its name.
+        sender: The reverse path.
+        pending: All recipients; those of a mail that is not held have a time.
+        arrived: Seconds since 1970.
+        deadline: When to look at it apart from attempts.
+        size: Bytes of its body.
+        data: The body, or None if it is in a file.
+    """
+
+    queue_id: str
+    sender: Sender
+    pending: Sequence[Pending]
+    arrived: int
+    deadline: int
+    size: int
+    data: bytes | None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is kept back."""
+        return all(one.due is None for one in self.pending)
+
+    @property
+    def lanes(self) -> set[Lane]:
+        """The lanes that its recipients wait in."""
+        return {Lane.of(one.agent, one.recipient.address) for one in self.pending}
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement, or a removal, did.
+
+    Attributes:
+        count: Mails that changed.
+        files: Queue ids of mails that are gone, and whose bodies are in files.
+    """
+
+    count: int = 0
+    files: tuple[str, ...] = ()
+
+
+def accept(db: sqlite3.Connection, mail: NewRow) -> None:
+    """Write a mail; one of that name is not there yet."""
+    cursor = db.execute(
+        "INSERT INTO mail (queue_id, sender, parameters, arrived, size, held, deadline, in_file)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            mail.queue_id,
+            sender_key(mail.sender),
+            write_sender(mail.sender),
+            mail.arrived,
+            mail.size,
+            mail.held,
+            mail.deadline,
+            mail.data is None,
+        ),
+    )
+    row = cursor.lastrowid
+    assert row is not None
+    if mail.data is not None:
+        db.execute("INSERT INTO body (mail, data) VALUES (?, ?)", (row, mail.data))
+    _refresh(db, _add(db, row, mail.pending))
+
+
+def settle(
+    db: sqlite3.Connection, queue_id: str, settlement: Settlement, reports: Iterable[NewRow]
+) -> Settled:
+    """Note what came of an attempt; see `IQueueSpool.settle`."""
+    found = db.execute(
+        "SELECT id, held, in_file FROM mail WHERE queue_id = ?", (queue_id,)
+    ).fetchone()
+    if found is None:
+        return Settled()
+    row, held, in_file = found
+    touched: set[int] = set()
+    known = 0
+    for recipient, outcome in settlement.outcomes.items():
+        where = (row, *_named(recipient))
+        lanes = db.execute(f"SELECT lane FROM recipient WHERE {_NAMED}", where).fetchall()
+        touched.update(lane for (lane,) in lanes)
+        known += len(lanes)
+        if isinstance(outcome, Deferred):
+            db.execute(
+                f"UPDATE recipient SET attempts = attempts + 1, last = ?, due = ? WHERE {_NAMED}",
+                (write_last(outcome), None if held else settlement.due, *where),
+            )
+        else:
+            db.execute(f"DELETE FROM recipient WHERE {_NAMED}", where)
+    if settlement.outcomes and not known:
+        return Settled()
+    there = {
+        (local, domain)
+        for local, domain in db.execute(
+            "SELECT local, domain FROM recipient WHERE mail = ?", (row,)
+        )
+    }
+    touched |= _add(
+        db,
+        row,
+        [
+            one if not held else Pending(one.recipient, one.agent, due=None, depth=one.depth)
+            for one in settlement.added
+            if (one.recipient.address.local, one.recipient.address.domain) not in there
+        ],
+    )
+    if settlement.deadline is not None:
+        db.execute("UPDATE mail SET deadline = ? WHERE id = ?", (settlement.deadline, row))
+    for report in reports:
+        accept(db, report)
+    _refresh(db, touched)
+    if db.execute("SELECT 1 FROM recipient WHERE mail = ? LIMIT 1", (row,)).fetchone():
+        return Settled(1)
+    db.execute("DELETE FROM mail WHERE id = ?", (row,))
+    db.execute("DELETE FROM body WHERE mail = ?", (row,))
+    return Settled(1, (queue_id,) if in_file else ())
+
+
+def block(
+    db: sqlite3.Connection, lane: Lane, until: int, failures: int, last: Deferred | None
+) -> None:
+    """Let a lane rest, or open it."""
+    db.execute(
+        "UPDATE lane SET blocked = ?, failures = ?, last = ? WHERE agent = ? AND destination = ?",
+        (until, failures, write_last(last), lane.agent, lane.destination),
+    )
+
+
+def hold(db: sqlite3.Connection, rows: Sequence[int], held: bool, now: int) -> int:
+    """Keep mails back, or let them go on; tell how many changed."""
+    changed = [
+        row
+        for row in rows
+        if db.execute(
+            "UPDATE mail SET held = ? WHERE id = ? AND held <> ?", (held, row, held)
+        ).rowcount
+    ]
+    lanes = _lanes_of(db, changed)
+    due = None if held else now
+    db.executemany("UPDATE recipient SET due = ? WHERE mail = ?", [(due, row) for row in changed])
+    _refresh(db, lanes)
+    return len(changed)
+
+
+def retry(db: sqlite3.Connection, rows: Sequence[int], now: int) -> int:
+    """Make mails due now, and open their lanes; tell how many."""
+    waiting = [
+        row
+        for row in rows
+        if db.execute(
+            "UPDATE recipient SET due = ? WHERE mail = ? AND due IS NOT NULL", (now, row)
+        ).rowcount
+    ]
+    lanes = _lanes_of(db, waiting)
+    db.executemany(
+        "UPDATE lane SET blocked = 0, failures = 0 WHERE id = ?", [(lane,) for lane in lanes]
+    )
+    _refresh(db, lanes)
+    return len(waiting)
+
+
+def remove(db: sqlite3.Connection, rows: Sequence[int]) -> Settled:
+    """Throw mails away."""
+    lanes = _lanes_of(db, rows)
+    files: list[str] = []
+    for row in rows:
+        queue_id, in_file = db.execute(
+            "SELECT queue_id, in_file FROM mail WHERE id = ?", (row,)
+        ).fetchone()
+        if in_file:
+            files.append(queue_id)
+    for table, column in (("recipient", "mail"), ("body", "mail"), ("mail", "id")):
+        db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(row,) for row in rows])
+    _refresh(db, lanes)
+    return Settled(len(rows), tuple(files))
+
+
+def reroute(db: sqlite3.Connection, rows: Sequence[int], agent: str, now: int) -> int:
+    """Give the recipients of mails to another agent, due now."""
+    touched = _lanes_of(db, rows)
+    for row in rows:
+        found = db.execute("SELECT id, domain FROM recipient WHERE mail = ?", (row,)).fetchall()
+        for recipient, domain in found:
+            lane = _lane(db, Lane(agent, "" if agent else domain.lower()))
+            touched.add(lane)
+            db.execute(
+                "UPDATE recipient SET lane = ?, due = CASE WHEN due IS NULL THEN NULL ELSE ? END"
+                " WHERE id = ?",
+                (lane, now, recipient),
+            )
+    _refresh(db, touched)
+    return len(rows)
+
+
+_NAMED = "mail = ? AND local = ? AND domain = ? AND notify = ? AND original = ?"
+
+
+def _named(recipient: Recipient) -> tuple[str, str, str, str]:
+    address = recipient.address
+    return address.local, address.domain, notify_of(recipient), recipient.original
+
+
+def _add(db: sqlite3.Connection, row: int, pending: Iterable[Pending]) -> set[int]:
+    """Write recipients; give the lanes that they wait in."""
+    lanes: dict[Lane, int] = {}
+    for one in pending:
+        lane = Lane.of(one.agent, one.recipient.address)
+        if lane not in lanes:
+            lanes[lane] = _lane(db, lane)
+        db.execute(
+            "INSERT INTO recipient"
+            " (mail, lane, local, domain, notify, original, attempts, depth, last, due)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(row, lanes[lane], *_named(one.recipient)),
+                *(one.attempts, one.depth, write_last(one.last), one.due),
+            ),
+        )
+    return set(lanes.values())
+
+
+def _lane(db: sqlite3.Connection, lane: Lane) -> int:
+    """Find a lane, or make it."""
+    names = (lane.agent, lane.destination)
+    found = db.execute("SELECT id FROM lane WHERE agent = ? AND destination = ?", names).fetchone()
+    if found is not None:
+        return int(found[0])
+    made = db.execute("INSERT INTO lane (agent, destination) VALUES (?, ?)", names).lastrowid
+    assert made is not None
+    return made
+
+
+def _lanes_of(db: sqlite3.Connection, rows: Iterable[int]) -> set[int]:
+    return {
+        lane
+        for row in rows
+        for (lane,) in db.execute("SELECT DISTINCT lane FROM recipient WHERE mail = ?", (row,))
+    }
+
+
+def _refresh(db: sqlite3.Connection, lanes: Iterable[int]) -> None:
+    """Bring lanes in step with their recipients."""
+    for lane in lanes:
+        first = db.execute(
+            "SELECT due FROM recipient WHERE lane = ? AND due IS NOT NULL ORDER BY due LIMIT 1",
+            (lane,),
+        ).fetchone()
+        if first is not None:
+            db.execute(
+                "UPDATE lane SET due = ? WHERE id = ? AND due IS NOT ?", (*first, lane, *first)
+            )
+        elif db.execute("SELECT 1 FROM recipient WHERE lane = ? LIMIT 1", (lane,)).fetchone():
+            db.execute("UPDATE lane SET due = NULL WHERE id = ?", (lane,))
+        else:
+            db.execute("DELETE FROM lane WHERE id = ?", (lane,))

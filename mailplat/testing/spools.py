@@ -1,0 +1,536 @@
+"""What every spool must do, as tests that any spool can run::
+
+    from mailplat.testing import spools
+
+    class TestAcmeSpool(spools.SpoolContract):
+        @pytest.fixture
+        def make_spool(self, tmp_path):
+            return lambda now: AcmeSpool(tmp_path, now)
+
+``make_spool`` makes a spool that is not open, out of a function that tells the time; all that it
+makes are on the same storage.  It is empty at first, and its mails' first deadline is `WARN_AFTER`
+seconds after their arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+import pytest_twisted
+from zope.interface.verify import verifyObject
+
+from mailplat.interfaces.spool import (
+    IOperatedSpool,
+    IQueueSpool,
+    ISpool,
+    Lane,
+    NewMail,
+    Pending,
+    Selection,
+    Settlement,
+    Spooled,
+)
+from mailplat.model.address import Address
+from mailplat.model.envelope import BodyType, Envelope, Notify, Recipient, Return, Sender
+from mailplat.model.errors import MailError, NoSuchMail
+from mailplat.model.outcome import Bounced, Deferred, Delivered, Expanded, Outcome
+from mailplat.model.reply import Reply
+from mailplat.testing.agents import StringBody
+from mailplat.testing.bodies import read_all
+from mailplat.testing.turns import all_of, outcomes_of, wait_for
+
+__all__ = [
+    "NOON",
+    "WARN_AFTER",
+    "MakeSpool",
+    "SpoolContract",
+    "Times",
+    "WorkedSpool",
+    "accept",
+    "body_of",
+    "new_mail",
+    "to",
+]
+
+NOON = 1_767_268_800
+"""2026-01-01 12:00:00 UTC."""
+
+WARN_AFTER = 4 * 3600
+"""Seconds from a mail's arrival to its first deadline."""
+
+NET = Lane("", "example.net")
+COM = Lane("", "example.com")
+BOX = Lane("mailbox", "")
+
+LATER = Deferred(Reply.of(451, "Greylisted, come back", "4.7.1"), "mx.example.net")
+NEVER = Bounced(Reply.of(550, "No such user", "5.1.1"), "mx.example.net")
+DONE = Delivered("mx.example.net")
+
+
+class WorkedSpool(IQueueSpool, IOperatedSpool):
+    """A spool with all of its sides."""
+
+
+MakeSpool = Callable[[Callable[[], float]], WorkedSpool]
+
+
+class Times:
+    """A clock that a test sets.
+
+    Attributes:
+        seconds: The time, since 1970.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: float = NOON
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.seconds
+
+
+def to(text: str, *notify: Notify, original: str = "") -> Recipient:
+    """Make a recipient."""
+    local, _, domain = text.rpartition("@")
+    return Recipient(Address(local, domain), frozenset(notify), original)
+
+
+def new_mail(
+    queue_id: str,
+    *recipients: Recipient,
+    sender: str = "sender@example.org",
+    body: bytes = b"Subject: hello\r\n\r\nhello\r\n",
+    agent: str = "",
+) -> NewMail:
+    """Make a mail."""
+    local, _, domain = sender.rpartition("@")
+    path = Sender(Address(local, domain) if sender else None)
+    return NewMail(
+        queue_id,
+        Envelope(path, recipients),
+        dict.fromkeys(recipients, agent),
+        StringBody(body),
+    )
+
+
+async def accept(spool: ISpool, mail: NewMail, held: bool = False) -> None:
+    """Hand a mail in."""
+    await spool.accept(mail.queue_id, mail.envelope, mail.agents, mail.body, held)
+
+
+async def body_of(spool: IQueueSpool, queue_id: str) -> bytes:
+    """Read a mail's bytes."""
+    body = await spool.open_body(queue_id)
+    try:
+        return await read_all(body)
+    finally:
+        body.close()
+
+
+def names(mails: Sequence[Spooled]) -> list[str]:
+    """Give the queue ids of mails."""
+    return [mail.queue_id for mail in mails]
+
+
+def recipients(mail: Spooled | None) -> list[str]:
+    """Give the addresses of a mail's pending recipients."""
+    assert mail is not None
+    return [str(one.recipient.address) for one in mail.pending]
+
+
+class SpoolContract:
+    """The contract of `ISpool`, `IQueueSpool` and `IOperatedSpool`."""
+
+    @pytest.fixture
+    def times(self) -> Times:
+        """The spool's clock."""
+        return Times()
+
+    @pytest.fixture
+    def spool(self, make_spool: MakeSpool, times: Times) -> Iterator[WorkedSpool]:
+        """An open spool with nothing in it."""
+        spool = make_spool(times)
+        wait_for(spool.open())
+        yield spool
+        wait_for(spool.close())
+
+    def test_provides(self, spool: WorkedSpool) -> None:
+        """A spool has every member of its interfaces."""
+        verifyObject(IQueueSpool, spool)
+        verifyObject(IOperatedSpool, spool)
+
+    # taking in
+
+    @pytest_twisted.ensureDeferred
+    async def test_keeps_everything(
+        self, spool: WorkedSpool, make_spool: MakeSpool, times: Times
+    ) -> None:
+        """What was accepted is there after a restart: parameters, recipients, bytes."""
+        sender = Sender(
+            Address('odd"one', "exämple.org"),
+            size=7,
+            body=BodyType.EIGHT_BIT,
+            smtputf8=True,
+            returned=Return.FULL,
+            envid="e n v",
+            require_tls=True,
+            auth="",
+        )
+        first = to("a b@example.net", Notify.SUCCESS, Notify.FAILURE, original="rfc822;x@y")
+        second = to("Ünï@Example.COM", Notify.NEVER)
+        agents = {first: "", second: "mailbox"}
+        await spool.accept("q1", Envelope(sender, (first, second)), agents, StringBody(b"\0\xff\r"))
+        await spool.close()
+        times.seconds += 100
+        again = make_spool(times)
+        await again.open()
+        try:
+            found = await again.find("q1")
+            assert found is not None
+            assert found == Spooled(
+                "q1",
+                sender,
+                NOON,
+                3,
+                (Pending(first, "", due=NOON), Pending(second, "mailbox", due=NOON)),
+                deadline=NOON + WARN_AFTER,
+            )
+            assert await body_of(again, "q1") == b"\0\xff\r"
+        finally:
+            await again.close()
+
+    @pytest.mark.parametrize("size", [0, 1, 100_000, 3_000_000])
+    @pytest_twisted.ensureDeferred
+    async def test_bodies(
+        self, make_spool: MakeSpool, spool: WorkedSpool, times: Times, size: int
+    ) -> None:
+        """Small and large bodies come out as they went in, also after a restart."""
+        data = (bytes(range(256)) * (size // 256 + 1))[:size]
+        await accept(spool, new_mail("q1", to("a@example.net"), body=data))
+        assert await body_of(spool, "q1") == data
+        await spool.close()
+        again = make_spool(times)
+        await again.open()
+        try:
+            assert await body_of(again, "q1") == data
+            body = await again.open_body("q1")
+            await again.settle("q1", Settlement({to("a@example.net"): DONE}))
+            assert await read_all(body) == data  # who reads it goes on reading
+            body.close()
+            with pytest.raises(NoSuchMail):
+                await again.open_body("q1")
+        finally:
+            await again.close()
+
+    @pytest_twisted.ensureDeferred
+    async def test_accepts_many_at_once(self, spool: WorkedSpool) -> None:
+        """Mails that come together are all there, each with its own bytes."""
+        mails = [
+            new_mail(f"q{n:03}", to(f"u{n}@example.net"), body=b"%d" % n * 10) for n in range(200)
+        ]
+        await all_of(accept(spool, mail) for mail in mails)
+        assert len(await spool.select(Selection(), 1000)) == 200
+        assert await body_of(spool, "q123") == b"123" * 10
+
+    @pytest_twisted.ensureDeferred
+    async def test_never_takes_a_name_twice(self, spool: WorkedSpool) -> None:
+        """A name that is taken fails alone, and leaves the first mail as it is."""
+        big = b"x" * 200_000
+        await accept(spool, new_mail("q1", to("a@example.net"), body=big))
+        outcomes = await outcomes_of(
+            accept(spool, new_mail(name, to("b@example.net"), body=b"second"))
+            for name in ("q0", "q1", "q2")
+        )
+        assert [isinstance(one, MailError) for one in outcomes] == [False, True, False]
+        with pytest.raises(MailError):
+            await accept(spool, new_mail("q1", to("c@example.net"), body=big[1:]))
+        assert recipients(await spool.find("q1")) == ["a@example.net"]
+        assert await body_of(spool, "q1") == big
+
+    @pytest_twisted.ensureDeferred
+    async def test_tells_watchers_of_new_mail(self, spool: WorkedSpool) -> None:
+        """Lanes that got mail are told after it is there; held mail is not told of."""
+        told: list[Collection[Lane]] = []
+        spool.watch(told.append)
+        await accept(spool, new_mail("q1", to("a@example.net"), to("b@EXAMPLE.com")))
+        await accept(spool, new_mail("q2", to("a@example.net")), held=True)
+        assert list(map(set, told)) == [{NET, COM}]
+        assert names(await spool.due(NET, NOON, 10, ())) == ["q1"]
+
+    # lanes
+
+    @pytest_twisted.ensureDeferred
+    async def test_lanes(self, spool: WorkedSpool, times: Times) -> None:
+        """Recipients wait by agent and destination, those of other agents in one lane each."""
+        await accept(spool, new_mail("q1", to("a@example.net"), to("b@Example.NET")))
+        times.seconds += 5
+        await accept(spool, new_mail("q2", to("c@example.com")))
+        await accept(spool, new_mail("q3", to("d@one.example"), agent="mailbox"))
+        await accept(spool, new_mail("q4", to("e@two.example"), agent="mailbox"))
+        assert await spool.ready(NOON - 1, 10) == []
+        found = await spool.ready(NOON + 5, 10)
+        assert {one.lane for one in found} == {NET, COM, BOX}
+        assert found[0].lane == NET  # the longest waiting
+        assert [one.lane for one in await spool.ready(NOON, 10)] == [NET]
+        assert [one.lane for one in await spool.ready(NOON + 5, 1)] == [NET]
+        (mail,) = await spool.due(NET, NOON, 10, ())
+        assert recipients(mail) == ["a@example.net", "b@Example.NET"]
+        assert names(await spool.due(BOX, NOON + 5, 10, ())) == ["q3", "q4"]
+        assert await spool.due(BOX, NOON, 10, ()) == []
+        assert await spool.due(Lane("", "nowhere.example"), NOON, 10, ()) == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_due_leaves_out_and_stops(self, spool: WorkedSpool, times: Times) -> None:
+        """Mails under way are left out; the limit counts recipients; the oldest come first."""
+        for n in range(5):
+            await accept(spool, new_mail(f"q{n}", to("a@example.net"), to("b@example.net")))
+            times.seconds += 1
+        assert names(await spool.due(NET, NOON + 9, 100, ())) == ["q0", "q1", "q2", "q3", "q4"]
+        assert names(await spool.due(NET, NOON + 9, 100, ["q0", "q3", "gone"])) == [
+            "q1",
+            "q2",
+            "q4",
+        ]
+        assert names(await spool.due(NET, NOON + 9, 4, ["q0"])) == ["q1", "q2"]
+        assert names(await spool.due(NET, NOON + 1, 100, ())) == ["q0", "q1"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_blocked_lanes_rest(self, spool: WorkedSpool) -> None:
+        """A blocked lane is not ready before its time; why is told with its recipients."""
+        await accept(spool, new_mail("q1", to("a@example.net")))
+        await accept(spool, new_mail("q2", to("a@example.com")))
+        await spool.block(NET, NOON + 60, 3, LATER)
+        assert [one.lane for one in await spool.ready(NOON + 59, 10)] == [COM]
+        (state,) = [one for one in await spool.ready(NOON + 60, 10) if one.lane == NET]
+        assert (state.blocked, state.failures, state.last) == (NOON + 60, 3, LATER)
+        found = await spool.find("q1")
+        assert found is not None
+        assert (found.pending[0].last, found.pending[0].attempts) == (LATER, 0)
+        await spool.block(NET, 0, 0, None)
+        assert {one.lane for one in await spool.ready(NOON, 10)} == {NET, COM}
+        await spool.block(Lane("", "nowhere.example"), 7, 7, None)
+        assert len(await spool.lanes(10)) == 2
+
+    # settling
+
+    @pytest_twisted.ensureDeferred
+    async def test_settles_each_recipient(
+        self, spool: WorkedSpool, make_spool: MakeSpool, times: Times
+    ) -> None:
+        """Those done with go, those deferred come again, those not asked stay: durably."""
+        four = [to(f"{name}@example.net") for name in "abcd"]
+        await accept(spool, new_mail("q1", *four))
+        outcomes: dict[Recipient, Outcome] = {four[0]: DONE, four[1]: LATER, four[2]: NEVER}
+        await spool.settle("q1", Settlement(outcomes, NOON + 300))
+        await spool.close()
+        spool = make_spool(times)
+        await spool.open()
+        try:
+            found = await spool.find("q1")
+            assert found is not None
+            assert found.pending == (
+                Pending(four[1], "", 1, LATER, NOON + 300),
+                Pending(four[3], "", 0, None, NOON),
+            )
+            await spool.settle("q1", Settlement({four[3]: DONE}))
+            assert await spool.ready(NOON + 299, 10) == []
+            assert names(await spool.due(NET, NOON + 300, 10, ())) == ["q1"]
+            await spool.settle("q1", Settlement({four[1]: DONE}))
+            assert await spool.find("q1") is None
+            assert await spool.ready(NOON + 10**6, 10) == []
+            assert await spool.next_time(NOON) is None
+        finally:
+            await spool.close()
+
+    @pytest_twisted.ensureDeferred
+    async def test_reports_come_with_their_outcome(self, spool: WorkedSpool) -> None:
+        """A report is a mail of its own, and its lane is told; large ones too."""
+        told: list[Collection[Lane]] = []
+        for size in (100, 200_000):
+            who, sender = to("a@example.net"), to("sender@example.com")
+            await accept(spool, new_mail("q1", who))
+            told.clear()
+            spool.watch(told.append)
+            report = new_mail("r1", sender, sender="", body=b"r" * size)
+            await spool.settle("q1", Settlement({who: NEVER}, reports=(report,)))
+            assert await spool.find("q1") is None
+            found = await spool.find("r1")
+            assert found is not None
+            assert found.sender == Sender(None)
+            assert [set(lanes) for lanes in told] == [{COM}]
+            assert await body_of(spool, "r1") == b"r" * size
+            await spool.settle("r1", Settlement({sender: DONE}))
+
+    @pytest_twisted.ensureDeferred
+    async def test_settling_twice_is_settling_once(self, spool: WorkedSpool) -> None:
+        """Recipients that are gone bring no second report; a mail that is gone is no error."""
+        one, other = to("a@example.net"), to("b@example.net")
+        await accept(spool, new_mail("q1", one, other))
+        report = new_mail("r1", to("sender@example.com"), sender="")
+        await spool.settle("q1", Settlement({one: NEVER}, reports=(report,)))
+        await spool.settle("r1", Settlement({to("sender@example.com"): DONE}))
+        await spool.settle("q1", Settlement({one: NEVER}, reports=(report,)))
+        assert await spool.find("r1") is None
+        assert recipients(await spool.find("q1")) == ["b@example.net"]
+        await spool.settle("gone", Settlement({one: NEVER}, reports=(report,)))
+        assert names(await spool.select(Selection(), 10)) == ["q1"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_expanded_recipients_take_the_place(self, spool: WorkedSpool) -> None:
+        """Those that a recipient stands for are pending; an address that is there comes once."""
+        team, there = to("team@example.org"), to("a@example.net")
+        await accept(spool, new_mail("q1", team, there))
+        added = [
+            Pending(to("a@example.net"), "", due=NOON, depth=1),
+            Pending(to("bob@example.org"), "mailbox", due=NOON, depth=1),
+        ]
+        expanded = Expanded(tuple(one.recipient.address for one in added))
+        await spool.settle("q1", Settlement({team: expanded}, added=added))
+        found = await spool.find("q1")
+        assert recipients(found) == ["a@example.net", "bob@example.org"]
+        assert found is not None
+        assert [one.depth for one in found.pending] == [0, 1]
+        assert names(await spool.due(BOX, NOON, 10, ())) == ["q1"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_deadlines(self, spool: WorkedSpool) -> None:
+        """Mails past their deadline are told, whatever their lanes do; a new one can be set."""
+        who = to("a@example.net")
+        await accept(spool, new_mail("q1", who))
+        await accept(spool, new_mail("q2", who), held=True)
+        await spool.block(NET, NOON + 10**6, 1, LATER)
+        deadline = NOON + WARN_AFTER
+        assert await spool.next_time(NOON) == deadline
+        assert await spool.overdue(deadline - 1, 10) == []
+        assert names(await spool.overdue(deadline, 10)) == ["q1"]
+        await spool.settle("q1", Settlement({}, deadline=deadline + 50))
+        assert await spool.overdue(deadline, 10) == []
+        assert await spool.next_time(deadline) == deadline + 50
+        assert names(await spool.overdue(deadline + 50, 10)) == ["q1"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_next_time(self, spool: WorkedSpool) -> None:
+        """The next time is exact: when a lane becomes ready, its rest included."""
+        who = to("a@example.net")
+        assert await spool.next_time(NOON) is None
+        await accept(spool, new_mail("q1", who))
+        await spool.settle("q1", Settlement({who: LATER}, NOON + 300))
+        assert await spool.next_time(NOON) == NOON + 300
+        await spool.block(NET, NOON + 400, 1, LATER)
+        assert await spool.next_time(NOON) == NOON + 400
+        assert await spool.next_time(NOON + 400) == NOON + WARN_AFTER
+
+    # looking after it
+
+    @pytest_twisted.ensureDeferred
+    async def test_hold_and_release(self, spool: WorkedSpool, times: Times) -> None:
+        """A held mail is never due, not even by an attempt under way; released, it is at once."""
+        who = [to("a@example.net"), to("b@example.com")]
+        await accept(spool, new_mail("q1", *who))
+        await accept(spool, new_mail("q2", *who), held=True)
+        assert await spool.hold(Selection(), True) == 1
+        assert await spool.ready(NOON + 10**7, 10) == []
+        await spool.settle("q1", Settlement({who[0]: LATER}, NOON + 5))
+        assert await spool.ready(NOON + 10**7, 10) == []
+        found = await spool.find("q1")
+        assert found is not None
+        assert found.held
+        assert await spool.overdue(NOON + 10**7, 10) == []
+        times.seconds += 50
+        assert await spool.hold(Selection(), False) == 2
+        assert await spool.hold(Selection(), False) == 0
+        assert names(await spool.due(NET, NOON + 50, 10, ())) == ["q1", "q2"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_retry(self, spool: WorkedSpool) -> None:
+        """What waits is due at once, and its lane is open; what is held stays held."""
+        who = to("a@example.net")
+        await accept(spool, new_mail("q1", who))
+        await accept(spool, new_mail("q2", who), held=True)
+        await spool.settle("q1", Settlement({who: LATER}, NOON + 300))
+        await spool.block(NET, NOON + 600, 2, LATER)
+        assert await spool.retry(Selection()) == 1
+        (state,) = await spool.ready(NOON, 10)
+        assert (state.lane, state.blocked, state.failures) == (NET, 0, 0)
+
+    @pytest_twisted.ensureDeferred
+    async def test_remove(self, spool: WorkedSpool) -> None:
+        """What is removed leaves nothing behind, thousands at once."""
+        mails = [new_mail(f"q{n}", to(f"a@d{n % 7}.example")) for n in range(2500)]
+        await all_of(accept(spool, mail) for mail in mails)
+        await accept(spool, new_mail("big", to("a@example.net"), body=b"x" * 200_000))
+        await accept(spool, new_mail("keep", to("a@example.com")))
+        assert await spool.remove(Selection(domain="*.example")) == 2500
+        assert await spool.remove(Selection(queue_ids=("big",))) == 1
+        assert names(await spool.select(Selection(), 10)) == ["keep"]
+        assert [one.lane for one in await spool.lanes(10)] == [COM]
+        with pytest.raises(NoSuchMail):
+            await spool.open_body("big")
+
+    @pytest_twisted.ensureDeferred
+    async def test_reroute(self, spool: WorkedSpool) -> None:
+        """Recipients change over to another agent, and are due."""
+        who = to("a@example.net")
+        await accept(spool, new_mail("q1", who))
+        await accept(spool, new_mail("q2", who), held=True)
+        await spool.settle("q1", Settlement({who: LATER}, NOON + 300))
+        assert await spool.reroute(Selection(agent=""), "smarthost") == 2
+        assert [one.lane for one in await spool.lanes(10)] == [Lane("smarthost", "")]
+        assert names(await spool.due(Lane("smarthost", ""), NOON, 10, ())) == ["q1"]
+        assert await spool.reroute(Selection(), "") == 2
+        assert names(await spool.due(NET, NOON, 10, ())) == ["q1"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_selects(self, spool: WorkedSpool, times: Times) -> None:
+        """Each filter finds its mails, in any case and with wildcards, and all have to hold."""
+        net, com = to("ann@example.net"), to("Bob@Example.COM")
+        await accept(spool, new_mail("q1", net, sender="List-1@example.org"))
+        await accept(spool, new_mail("q2", com, sender=""))
+        times.seconds += 100
+        await accept(spool, new_mail("q3", net, com, agent="mailbox"), held=True)
+        await spool.settle("q1", Settlement({net: LATER}, NOON + 300))
+        await spool.block(COM, NOON + 5, 1, Deferred(Reply.of(421, "Try [later]", "4.4.1")))
+
+        async def found(selection: Selection) -> str:
+            return " ".join(names(await spool.select(selection, 10)))
+
+        assert await found(Selection()) == "q1 q2 q3"
+        assert await found(Selection(queue_ids=("q3", "q1", "q9"))) == "q1 q3"
+        assert await found(Selection(queue_ids=())) == ""
+        assert await found(Selection(sender="LIST-1@example.org")) == "q1"
+        assert await found(Selection(sender="list-*")) == "q1"
+        assert await found(Selection(sender="<>")) == "q2"
+        assert await found(Selection(recipient="ANN@*")) == "q1 q3"
+        assert await found(Selection(recipient="ann")) == ""
+        assert await found(Selection(domain="example.com")) == "q2 q3"
+        assert await found(Selection(reason="greylisted")) == "q1"
+        assert await found(Selection(reason="[LATER]")) == "q2"
+        assert await found(Selection(agent="mailbox")) == "q3"
+        assert await found(Selection(before=NOON + 100)) == "q1 q2"
+        assert await found(Selection(after=NOON + 100)) == "q3"
+        assert await found(Selection(held=True)) == "q3"
+        assert await found(Selection(held=False, domain="example.net")) == "q1"
+        assert names(await spool.select(Selection(), 2)) == ["q1", "q2"]
+        assert names(await spool.select(Selection(), 2, behind="q2")) == ["q3"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_counts_lanes(self, spool: WorkedSpool) -> None:
+        """The fullest lanes come first, held mail counted."""
+        for n in range(3):
+            await accept(spool, new_mail(f"q{n}", to("a@example.com"), to("b@example.com")))
+        await accept(spool, new_mail("q9", to("a@example.net")), held=True)
+        found = await spool.lanes(10)
+        assert [(one.lane, one.recipients) for one in found] == [(COM, 6), (NET, 1)]
+        assert replace(found[1], recipients=0).due is None
+        assert len(await spool.lanes(1)) == 1
+
+    @pytest_twisted.ensureDeferred
+    async def test_closed(self, spool: WorkedSpool) -> None:
+        """A closed spool takes nothing, and says so."""
+        await spool.close()
+        with pytest.raises(MailError):
+            await accept(spool, new_mail("q1", to("a@example.net")))
+        with pytest.raises(MailError):
+            await spool.find("q1")
