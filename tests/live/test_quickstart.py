@@ -120,6 +120,7 @@ def test_the_quick_start_works(shell: Shell) -> None:
     assert demo.startswith(INSTALL)
     shell.serve(demo.removeprefix(INSTALL).strip(), 8143)
     assert "It works." in shell.run(look)
+    shell.stop()
     *setup, serve = own.strip().splitlines()
     shell.run("\n".join(setup))
     shell.serve(serve, 9143)
