@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from zope.interface import implementer
 
 from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.resolver import MX, TLSA, Answer, IResolver
 from mailplat.model.account import Account
-from mailplat.model.errors import AuthenticationFailed
+from mailplat.model.errors import AuthenticationFailed, Unavailable
 
-__all__ = ["KnownAccounts"]
+__all__ = ["KnownAccounts", "KnownNames"]
 
 
 @implementer(IAccounts)
@@ -53,3 +55,89 @@ class KnownAccounts:
     async def list_accounts(self) -> Sequence[Account]:
         """See `IAccounts.list_accounts`."""
         return [self._accounts[name] for name in sorted(self._accounts)]
+
+
+R = TypeVar("R")
+
+
+@implementer(IResolver)
+class KnownNames:
+    """DNS with a few names in it, answered at once; every other name does not exist.
+
+    Args:
+        mx: Exchangers by domain, as preference and host; ``(0, "")`` is the null MX.
+        hosts: Addresses by host name.
+        txt: Texts by name.
+        tlsa: TLSA records by name.
+        ptr: Names by address.
+        broken: Names that no server answers for.
+        authentic: Whether all answers are vouched for.
+
+    Attributes:
+        asked: What was asked, in order: ``mx example.org``.
+    """
+
+    def __init__(
+        self,
+        *,
+        mx: Mapping[str, Iterable[tuple[int, str]]] | None = None,
+        hosts: Mapping[str, Iterable[str]] | None = None,
+        txt: Mapping[str, Iterable[bytes]] | None = None,
+        tlsa: Mapping[str, Iterable[TLSA]] | None = None,
+        ptr: Mapping[str, Iterable[str]] | None = None,
+        broken: Iterable[str] = (),
+        authentic: bool = False,
+    ) -> None:
+        self.asked: list[str] = []
+        self._mx = {
+            name: tuple(MX(preference, host) for preference, host in pairs)
+            for name, pairs in (mx or {}).items()
+        }
+        self._hosts = {name: tuple(found) for name, found in (hosts or {}).items()}
+        self._txt = {name: tuple(found) for name, found in (txt or {}).items()}
+        self._tlsa = {name: tuple(found) for name, found in (tlsa or {}).items()}
+        self._ptr = {name: tuple(found) for name, found in (ptr or {}).items()}
+        self._broken = frozenset(broken)
+        self._authentic = authentic
+        self._names = {*self._mx, *self._hosts, *self._txt, *self._tlsa, *self._ptr}
+
+    async def mx(self, domain: str) -> Answer[MX]:
+        """See `IResolver.mx`."""
+        return self._find("mx", domain, self._mx)
+
+    async def addresses(self, host: str) -> Answer[str]:
+        """See `IResolver.addresses`."""
+        return self._find("addresses", host, self._hosts)
+
+    async def a(self, host: str) -> Answer[str]:
+        """See `IResolver.a`."""
+        return self._find("a", host, self._of_version(4))
+
+    async def aaaa(self, host: str) -> Answer[str]:
+        """See `IResolver.aaaa`."""
+        return self._find("aaaa", host, self._of_version(6))
+
+    async def txt(self, name: str) -> Answer[bytes]:
+        """See `IResolver.txt`."""
+        return self._find("txt", name, self._txt)
+
+    async def tlsa(self, name: str) -> Answer[TLSA]:
+        """See `IResolver.tlsa`."""
+        return self._find("tlsa", name, self._tlsa)
+
+    async def ptr(self, address: str) -> Answer[str]:
+        """See `IResolver.ptr`."""
+        return self._find("ptr", address, self._ptr)
+
+    def _of_version(self, version: int) -> dict[str, tuple[str, ...]]:
+        return {
+            name: tuple(one for one in found if (":" in one) == (version == 6))
+            for name, found in self._hosts.items()
+        }
+
+    def _find(self, kind: str, name: str, among: Mapping[str, tuple[R, ...]]) -> Answer[R]:
+        name = name.lower().removesuffix(".")
+        self.asked.append(f"{kind} {name}")
+        if name in self._broken:
+            raise Unavailable(f"no name server answers for {name}")
+        return Answer(among.get(name, ()), name in self._names, self._authentic, name, 300.0)

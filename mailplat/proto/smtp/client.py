@@ -21,12 +21,21 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import BodyType, Recipient
 from mailplat.model.reply import Reply
+from mailplat.proto.smtp.client_events import (
+    ClientEvent,
+    ContentWanted,
+    Gone,
+    Handed,
+    LoginAnswered,
+    Phase,
+    Ready,
+    TLSAnswered,
+)
 from mailplat.proto.smtp.data_writer import DotStuffer, LineEnds, chunk
 from mailplat.proto.smtp.offers import Dialect
 from mailplat.proto.smtp.peer_offers import PeerOffers, parse_offers
@@ -34,76 +43,7 @@ from mailplat.proto.smtp.reply_reader import NoReply, ReplyLimits, ReplyReader
 from mailplat.proto.smtp.spell import mail_line, rcpt_line
 from mailplat.proto.smtp.transfer import Fitted, Result, Transfer, fit
 
-__all__ = [
-    "ClientConversation",
-    "ClientEvent",
-    "ContentWanted",
-    "Gone",
-    "Handed",
-    "LoginAnswered",
-    "Phase",
-    "Ready",
-    "TLSAnswered",
-]
-
-
-class Phase(Enum):
-    """What is waited for; each has a time-out of its own (RFC 5321 §4.5.3.2)."""
-
-    GREETING = "the greeting"
-    HELLO = "the answer to EHLO"
-    STARTTLS = "the answer to STARTTLS"
-    LOGIN = "the answer to AUTH"
-    IDLE = "a mail to send"
-    MAIL = "the answer to MAIL"
-    RCPT = "the answer to RCPT"
-    DATA = "the answer to DATA"
-    CONTENT = "the message to be sent"
-    CHUNK = "the answer to BDAT"
-    END = "the answer to the message"
-    RESET = "the answer to RSET"
-    QUIT = "the answer to QUIT"
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The server was greeted; what it offers is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class TLSAnswered:
-    """STARTTLS was answered; if positively, TLS has to begin now."""
-
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class LoginAnswered:
-    """AUTH was answered."""
-
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class ContentWanted:
-    """The message's bytes are wanted: give them by `ClientConversation.content`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """A transfer is over: a result for each of its recipients, in their order."""
-
-    results: tuple[Result, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The conversation is over; the reply says why."""
-
-    reply: Reply
-
-
-ClientEvent = Ready | TLSAnswered | LoginAnswered | ContentWanted | Handed | Gone
+__all__ = ["ClientConversation"]
 
 Took = Callable[[Reply], None]
 

@@ -15,8 +15,8 @@ from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import BodyType, Recipient, Sender
 from mailplat.model.reply import Reply
 from mailplat.proto.sasl import PASSWORD_MECHANISMS
-from mailplat.proto.smtp.client import (
-    ClientConversation,
+from mailplat.proto.smtp.client import ClientConversation
+from mailplat.proto.smtp.client_events import (
     ClientEvent,
     ContentWanted,
     Gone,
