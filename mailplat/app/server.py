@@ -22,6 +22,10 @@ from mailplat.config.sections.server import LogFormat, LogOptions
 __all__ = ["make_server"]
 
 
+_SWITCH_INTERVAL = 0.0005
+"""Seconds after which a busy reactor lets other threads go on (Python's default: 0.005)."""
+
+
 def make_server(
     path: str, *, demo: bool = False, logfile: str | None = None, reactor: Any = None
 ) -> IService:
@@ -38,6 +42,8 @@ def make_server(
     """
     if reactor is None:
         from twisted.internet import reactor
+        # a server of its own: a writer thread must not wait 5 ms for each of its turns
+        sys.setswitchinterval(_SWITCH_INTERVAL)
     configuration = load(Path(path), check_part=check_part)
     parts = assemble(configuration, reactor)
     service: IService = MailService(

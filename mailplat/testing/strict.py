@@ -19,7 +19,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["LoggedErrors", "logged_errors", "modules_out_of_sight", "nothing_left_behind"]
+__all__ = ["LoggedErrors", "logged_errors", "nothing_left_behind"]
 
 # so that a contract's failed assertion tells its values, as one in a test module does
 pytest.register_assert_rewrite(
@@ -73,13 +73,6 @@ def logged_errors() -> Iterator[LoggedErrors]:
     globalLogPublisher.removeObserver(errors)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def modules_out_of_sight() -> None:
-    """Spare the collector what was loaded before the first test: it runs after every test."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def nothing_left_behind(logged_errors: LoggedErrors) -> Iterator[None]:
     """Fail the test for errors logged or swallowed, and for delayed calls left waiting."""
@@ -88,6 +81,8 @@ def nothing_left_behind(logged_errors: LoggedErrors) -> Iterator[None]:
 
     clock = IReactorTime(reactor)
     before = set(map(id, clock.getDelayedCalls()))
+    # what is there before a test is none of its doing: spare the collector to look at it again
+    gc.freeze()
     yield
     left = [call for call in clock.getDelayedCalls() if id(call) not in before]
     for call in left:
