@@ -1,0 +1,1 @@
+"""Who sent a message, as far as it can be proved: DKIM, SPF, DMARC, ARC."""
