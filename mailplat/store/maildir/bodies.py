@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -99,6 +100,7 @@ class MaildirBodies:
         self.folders = Folders(self.layout, self.disk)
         self.names = UniqueNames(time.time)
         self.pool = ThreadPool(0, limits.threads, name="mailplat maildir")
+        self.pool.threadFactory = _PoolThread
         self.mover = Mover(
             self.layout,
             self.disk,
@@ -481,6 +483,13 @@ class MaildirBodies:
 
     def _expect(self, path: str) -> None:
         self._outside.expect(path)
+
+
+class _PoolThread(Thread):
+    """A thread that does not keep a process from ending whose store nobody closed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options, daemon=True)
 
 
 def _lettered(flags: Sequence[str], known: dict[str, str]) -> bool:

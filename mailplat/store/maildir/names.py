@@ -7,8 +7,8 @@ is where Courier and Dovecot (with ``maildir:/var/mail/%u``) look.
 
 A level is written in modified UTF-7 (RFC 3501 §5.1.3), as both programs write it.  A dot inside a
 level would be read as a separator, so it is written as the character it is, encoded: ``a.b`` is
-``.a&AC4-b``, which they display right.  Modified UTF-7 forbids that spelling for its own sake but
-every reader takes it.
+``.a&AC4-b``.  Courier reads it so; Dovecot 2.3 lists it by that spelling and cannot open it, as it
+cannot have such a name at all.
 
 Invariants: a directory's name begins with a dot and has no slash, so nothing ever leaves the home;
 `folder_directory` and `directory_folder` undo each other.

@@ -1,4 +1,4 @@
-"""Hears from the kernel what happens in the directories of mailboxes that are in use (inotify).
+"""Hears from the kernel what happens in the directories that are in use (inotify).
 
 Twisted's own reader of inotify gives up its descriptor when one watched directory is removed, and
 says nothing when the kernel lost notices; so of that class only the descriptor and the calls to
@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 
-__all__ = ["Notices", "open_notices"]
+__all__ = ["Key", "Notices", "open_notices"]
 
 _HEAD = struct.Struct("=iIII")
 _BLOCK = 1 << 16
@@ -33,13 +33,17 @@ _MASK = 0x40 | 0x80 | 0x100 | 0x200 | 0x01000000  # moved from, to; created, del
 _EXPECTED = 100_000
 
 
-def open_notices(reactor: Any, tell: Callable[[int], None], limit: int) -> Notices | None:
+Key = tuple[str, int]
+"""What is listened to: a kind and a number."""
+
+
+def open_notices(reactor: Any, tell: Callable[[Key], None], limit: int) -> Notices | None:
     """Begin to listen; None where that cannot be.
 
     Args:
         reactor: Reads the notices.
-        tell: Called with the id of a mailbox in which another program did something.
-        limit: Mailboxes listened to at once; the one looked at longest ago goes first.
+        tell: Called with the key of that in which another program did something.
+        limit: Keys listened to at once; the one looked at longest ago goes first.
     """
     if limit < 1 or not IReactorFDSet.providedBy(reactor):
         return None
@@ -50,12 +54,12 @@ def open_notices(reactor: Any, tell: Callable[[int], None], limit: int) -> Notic
 
 
 class Notices:
-    """Listens to ``new`` and ``cur`` of some mailboxes.
+    """Listens to some directories.
 
     See `open_notices`.
     """
 
-    def __init__(self, reactor: Any, tell: Callable[[int], None], limit: int) -> None:
+    def __init__(self, reactor: Any, tell: Callable[[Key], None], limit: int) -> None:
         from twisted.internet.inotify import INotify
 
         notices = self
@@ -69,73 +73,63 @@ class Notices:
         self._descriptor.startReading()
         self._tell = tell
         self._limit = limit
-        self._watches: OrderedDict[int, tuple[str, tuple[int, ...]]] = OrderedDict()
-        self._mailboxes: dict[int, int] = {}
-        self._paths: dict[str, int] = {}
+        self._watches: OrderedDict[Key, tuple[str, ...]] = OrderedDict()
+        self._numbers: dict[str, int] = {}
+        self._keys: dict[int, tuple[Key, bytes]] = {}
         self._expected: dict[tuple[int, bytes], int] = {}
 
-    def watch(self, mailbox: int, directory: str) -> bool:
-        """Listen to a mailbox; whether that is so.
+    def watch(self, key: Key, paths: tuple[str, ...], prefix: bytes = b"") -> bool:
+        """Listen to directories; whether that is so.
 
         Args:
-            mailbox: Its id.
-            directory: Its path.
+            key: Whose they are.
+            paths: Theirs.
+            prefix: Files whose names begin otherwise do not matter.
         """
-        known = self._watches.get(mailbox)
-        if known is not None:
-            if known[0] == directory:
-                self._watches.move_to_end(mailbox)
-                return True
-            self.forget(mailbox)
+        known = self._watches.get(key)
+        if known == paths:
+            self._watches.move_to_end(key)
+            return True
+        self.forget(key)
         from twisted.internet.inotify import INotifyError
 
-        numbers: list[int] = []
-        for sub in ("new", "cur"):
-            path = f"{directory}/{sub}"
+        self._watches[key] = paths
+        for path in paths:
             try:
                 number = self._descriptor.watch(FilePath(path), _MASK)
             except INotifyError:
-                continue
-            numbers.append(number)
-            self._mailboxes[number] = mailbox
-            self._paths[path] = number
-        self._watches[mailbox] = directory, tuple(numbers)
-        if len(numbers) < 2:
-            self.forget(mailbox)
-            return False
+                self.forget(key)
+                return False
+            self._numbers[path] = number
+            self._keys[number] = key, prefix
         while len(self._watches) > self._limit:
             self.forget(next(iter(self._watches)))
         return True
 
-    def is_watched(self, mailbox: int) -> bool:
+    def is_watched(self, key: Key) -> bool:
         """Whether what other programs do there is told."""
-        return mailbox in self._watches
+        return key in self._watches
 
-    def forget(self, mailbox: int) -> None:
+    def forget(self, key: Key) -> None:
         """Listen there no more."""
-        known = self._watches.pop(mailbox, None)
-        if known is None:
-            return
-        directory, numbers = known
-        for sub in ("new", "cur"):
-            path = f"{directory}/{sub}"
-            if self._paths.pop(path, None) is not None:
+        for path in self._watches.pop(key, ()):
+            number = self._numbers.pop(path, None)
+            if number is not None:
+                self._keys.pop(number, None)
                 with suppress(KeyError):
                     self._descriptor.ignore(FilePath(path))
-        for number in numbers:
-            self._mailboxes.pop(number, None)
 
     def expect(self, path: str) -> None:
         """A file here is about to change by our own doing.  In any thread."""
         directory, _, name = path.rpartition("/")
-        number = self._paths.get(directory)
+        number = self._numbers.get(directory)
         if number is not None:
             key = number, os.fsencode(name)
             self._expected[key] = self._expected.get(key, 0) + 1
 
     def read(self) -> None:
         """Take the notices that wait, if there are any."""
-        told: set[int] = set()
+        told: set[Key] = set()
         while True:
             try:
                 data = os.read(self._descriptor.fileno(), _BLOCK)
@@ -144,10 +138,10 @@ class Notices:
             self._take(data, told)
         if len(self._expected) > _EXPECTED:  # announced, but never done
             self._expected.clear()
-        for mailbox in told:
-            self._tell(mailbox)
+        for key in told:
+            self._tell(key)
 
-    def _take(self, data: bytes, told: set[int]) -> None:
+    def _take(self, data: bytes, told: set[Key]) -> None:
         at = 0
         while at < len(data):
             number, mask, _, size = _HEAD.unpack_from(data, at)
@@ -157,26 +151,25 @@ class Notices:
                 self._expected.clear()
                 told.update(self._watches)
                 continue
-            mailbox = self._mailboxes.get(number)
-            if mailbox is None:
+            key, prefix = self._keys.get(number, (None, b""))
+            if key is None:
                 continue
             if mask & _IGNORED:  # the directory is gone
-                self.forget(mailbox)
-                told.add(mailbox)
+                self.forget(key)
+                told.add(key)
                 continue
-            key = number, name
-            expected = self._expected.get(key, 0)
+            expected = self._expected.get((number, name), 0)
             if expected > 1:
-                self._expected[key] = expected - 1
+                self._expected[number, name] = expected - 1
             elif expected:
-                del self._expected[key]
-            else:
-                told.add(mailbox)
+                del self._expected[number, name]
+            elif name.startswith(prefix):
+                told.add(key)
 
     def close(self) -> None:
         """Listen no more."""
         self._descriptor.stopReading()
         self._descriptor.connectionLost(Failure(ConnectionDone()))
         self._watches.clear()
-        self._mailboxes.clear()
-        self._paths.clear()
+        self._numbers.clear()
+        self._keys.clear()

@@ -36,7 +36,7 @@ from mailplat.store.maildir.folders import Folder, Stamps, lasting
 from mailplat.store.maildir.layout import location_name, native
 from mailplat.store.maildir.listing import Difference, base_of, difference, locations
 from mailplat.store.maildir.names import account_directory
-from mailplat.store.maildir.notices import Notices, open_notices
+from mailplat.store.maildir.notices import Key, Notices, open_notices
 from mailplat.store.maildir.uidlist import UidList
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class _Home:
 
     stamp: int = 0
     looked: float = float("-inf")
+    dirty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Outside:
         self._settled: set[str] = set()
         self._passed: set[str] = set()
         self._ignored: dict[int, set[str]] = {}
-        self._waiting: dict[tuple[str, int], list[Deferred[None]]] = {}
+        self._waiting: dict[Key, list[Deferred[None]]] = {}
         self._runs: set[Deferred[None]] = set()
         self._later: dict[int, Any] = {}
         self._poll_call: Any = None
@@ -164,19 +165,21 @@ class Outside:
             seen = self._homes.get(home.id)
             if (
                 seen is not None
+                and not seen.dirty
                 and home.account in self._settled
                 and now - seen.looked < self._limits.look_seconds
             ):
                 return None
-            return self._run("home", home.id, partial(self._look_at_home, home))
+            return self._run(("home", home.id), partial(self._look_at_home, home))
         folder = self._bodies.folders.known(mailbox.id)
-        if folder is not None and not folder.dirty and folder.taken_over:
+        key = "mailbox", mailbox.id
+        if folder is not None and not folder.dirty and key not in self._waiting:
             folder.used = now
-            told = self._notices is not None and self._notices.is_watched(mailbox.id)
+            told = self._notices is not None and self._notices.is_watched(key)
             limit = self._limits.poll_seconds if told else self._limits.look_seconds
             if now - folder.looked < limit:
                 return None
-        return self._run("mailbox", mailbox.id, partial(self._look_at_mailbox, mailbox.id))
+        return self._run(key, partial(self._look_at_mailbox, mailbox.id))
 
     def take_over(self, account: str) -> Awaitable[None] | None:
         """Before mail comes for an account: bring in what lies in its directory already."""
@@ -192,7 +195,7 @@ class Outside:
             return
         operation = partial(_find_home, store=self._store, account=account)
         home = await self._store.writer.submit(operation, account)
-        await self._run("home", home.id, partial(self._look_at_home, home))
+        await self._run(("home", home.id), partial(self._look_at_home, home))
 
     def found(self, account: str) -> None:
         """A mailbox was made where a directory was already.  In the writer's thread."""
@@ -220,11 +223,8 @@ class Outside:
 
     # runs: one at a time for each subject
 
-    def _run(
-        self, kind: str, number: int, work: Callable[[], Coroutine[Any, Any, None]]
-    ) -> Deferred[None]:
+    def _run(self, key: Key, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         done: Deferred[None] = Deferred()
-        key = kind, number
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.append(done)
@@ -235,9 +235,7 @@ class Outside:
         run.addBoth(self._ran, run)
         return done
 
-    async def _run_all(
-        self, key: tuple[str, int], work: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
+    async def _run_all(self, key: Key, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while self._waiting[key]:
             waiters, self._waiting[key] = self._waiting[key], []
             try:
@@ -264,6 +262,10 @@ class Outside:
         store, bodies = self._store, self._bodies
         seen = self._homes.setdefault(home.id, _Home())
         now, moment = self._reactor.seconds(), time.time_ns()
+        seen.dirty = False
+        if self._notices is not None:
+            path = bodies.layout.directory(account_directory(home.account))
+            self._notices.watch(("home", home.id), (path,), b".")
         for _ in range(_ROUNDS):
             job = partial(
                 homes.look_at_home,
@@ -293,7 +295,7 @@ class Outside:
             seen.stamp = 0
         for folder in look.changed:
             await self._run(
-                "mailbox", folder.mailbox, partial(self._look_at_mailbox, folder.mailbox)
+                ("mailbox", folder.mailbox), partial(self._look_at_mailbox, folder.mailbox)
             )
         seen.looked = now
         self._settled.add(home.account)
@@ -338,7 +340,8 @@ class Outside:
             return
         now = self._reactor.seconds()
         if self._notices is not None:
-            self._notices.watch(mailbox, bodies.layout.directory(folder.directory))
+            path = bodies.layout.directory(folder.directory)
+            self._notices.watch(("mailbox", mailbox), (f"{path}/new", f"{path}/cur"))
         await self._bring_in(folder)
         folder.looked = folder.used = now
 
@@ -393,7 +396,7 @@ class Outside:
 
     def _note_listing(self, folder: Folder, stamps: Stamps, moment: int) -> None:
         """The index has what a listing said."""
-        told = self._notices is not None and self._notices.is_watched(folder.mailbox)
+        told = self._notices is not None and self._notices.is_watched(("mailbox", folder.mailbox))
         folder.stamps = stamps if told else lasting(stamps, moment)
         folder.listed = moment // 10**9
         folder.ours = False
@@ -479,23 +482,29 @@ class Outside:
 
     # being told, and polling
 
-    def _tell(self, mailbox: int) -> None:
+    def _tell(self, key: Key) -> None:
         """The kernel says that another program did something."""
-        folder = self._bodies.folders.known(mailbox)
+        kind, number = key
+        if kind == "home":
+            seen = self._homes.get(number)
+            if seen is not None:
+                seen.dirty = True  # nobody waits for a list of mailboxes: the next one asks
+            return
+        folder = self._bodies.folders.known(number)
         if folder is None or not self._open:
             return
         folder.dirty = True
-        if ("mailbox", mailbox) in self._waiting or mailbox in self._later:
+        if key in self._waiting or number in self._later:
             return  # a run takes it in, or will
         wait = folder.looked + self._limits.notice_seconds - self._reactor.seconds()
         if wait > 0:
-            self._later[mailbox] = self._reactor.callLater(wait, self._follow, mailbox)
+            self._later[number] = self._reactor.callLater(wait, self._follow, number)
         else:
-            self._follow(mailbox)
+            self._follow(number)
 
     def _follow(self, mailbox: int) -> None:
         self._later.pop(mailbox, None)
-        run = self._run("mailbox", mailbox, partial(self._look_at_mailbox, mailbox))
+        run = self._run(("mailbox", mailbox), partial(self._look_at_mailbox, mailbox))
         run.addErrback(_log_failure)
 
     def _poll_later(self) -> None:
