@@ -33,7 +33,6 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ISSLTransport,
     ITCPTransport,
-    IWriteDescriptor,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -44,6 +43,7 @@ from mailplat.interfaces.net import ILink
 from mailplat.model.errors import MailError
 from mailplat.model.peer import Peer
 from mailplat.net.deadline import Deadline
+from mailplat.net.outbox import Outbox
 from mailplat.net.peers import ends_of, tls_of
 from mailplat.net.room import Room
 from mailplat.net.session import ConnectionOptions, Session
@@ -98,14 +98,12 @@ class Connection(Protocol, Generic[E]):
         self._deadline = Deadline(clock, self._expired)
 
         self._wire: Any = None  # the transport, once connected
-        self._send_now: Callable[[], object] | None = None  # where nothing is between
         self._session: Session[E] | None = None
         self._coroutine: Coroutine[Any, Any, None] | None = None  # not ended yet
         self._awaited: Deferred[Any] | None = None  # what it waits for
         self._later: IDelayedCall | None = None  # our next turn
         self._room = Room()  # in the transport's buffer
-        self._out: list[bytes] = []
-        self._out_size = 0
+        self._outbox = Outbox()
 
         self._active = False  # this loop is on the stack
         self._securing = False  # a handshake is under way
@@ -155,10 +153,10 @@ class Connection(Protocol, Generic[E]):
         self.peer = ends_of(wire, None)
         if ISSLTransport.providedBy(wire):
             self._securing = True
+            self._outbox.open(wire, direct=False)
             self._deadline.move(self._expiry())
         else:
-            if IWriteDescriptor.providedBy(wire):
-                self._send_now = wire.doWrite
+            self._outbox.open(wire, direct=True)
             self._open()
 
     def handshakeCompleted(self) -> None:
@@ -198,7 +196,7 @@ class Connection(Protocol, Generic[E]):
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        self._out.clear()
+        self._outbox.clear()
         if self._coroutine is None:
             if not self._active:
                 self._finish()
@@ -219,6 +217,7 @@ class Connection(Protocol, Generic[E]):
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
         self._since = self._clock.seconds()
+        self._outbox.emptied()
         self._room.free()
         self._pump()
 
@@ -236,7 +235,7 @@ class Connection(Protocol, Generic[E]):
     async def drained(self) -> None:
         """Send what the conversation has ready, and wait until there is room for more."""
         self._collect()
-        if self._out_size >= self.options.cork or not self._active:
+        if self._outbox.size >= self.options.cork or not self._active:
             self._send()
         while self._room.full and not self._closing:
             await self._room.wait()
@@ -246,8 +245,7 @@ class Connection(Protocol, Generic[E]):
     async def write(self, data: bytes) -> None:
         """Send bytes behind what the conversation has ready, and wait as `drained` does."""
         self._collect()
-        self._out.append(data)
-        self._out_size += len(data)
+        self._outbox.put(data)
         await self.drained()
 
     def start_tls(self) -> None:
@@ -279,7 +277,7 @@ class Connection(Protocol, Generic[E]):
         """End the connection now; nothing more is sent."""
         if not self._lost:
             self._closing = True
-            self._out.clear()
+            self._outbox.clear()
             self._since = self._clock.seconds()
             self._wire.abortConnection()
 
@@ -313,8 +311,9 @@ class Connection(Protocol, Generic[E]):
         try:
             idle = self._turn(fed)
             self._collect()
-            if self._send() and self._send_now is not None and not self._room.full:
-                self._send_now()  # saves a reactor turn; an error is found by the reactor
+            self._send()
+            if not (self._room.full or self._closing or self._lost):
+                self._outbox.push()
         except Exception:
             idle = False
             self.log.failure("{session}: unexpected error", session=self.session_id)
@@ -362,7 +361,7 @@ class Connection(Protocol, Generic[E]):
             self._coroutine = self._session.answer(event)
             self._step(None)
             self._collect()
-            if self._out_size >= options.cork:
+            if self._outbox.size >= options.cork:
                 self._send()
         return False
 
@@ -443,7 +442,7 @@ class Connection(Protocol, Generic[E]):
         """The answer is with the transport: everything after it is TLS (RFC 3207 §4.2)."""
         self._upgrade_wanted = False
         self._securing = True
-        self._send_now = None
+        self._outbox.open(self._wire, direct=False)
         self._since = self._clock.seconds()
         self._conversation.tls_started()
         self._wire.startTLS(self._tls)
@@ -453,21 +452,15 @@ class Connection(Protocol, Generic[E]):
         data = self._conversation.bytes_to_send()
         if not data:
             return False
-        self._out.append(data)
-        self._out_size += len(data)
+        self._outbox.put(data)
         return True
 
-    def _send(self) -> bool:
-        """Hand what is collected to the transport; True if there was something."""
-        out = self._out
-        if not out:
-            return False
-        data = out[0] if len(out) == 1 else b"".join(out)
-        self._out, self._out_size = [], 0
+    def _send(self) -> None:
+        """Hand what is collected to the transport."""
         if self._closing or self._lost:
-            return False
-        self._wire.write(data)
-        return True
+            self._outbox.clear()
+        else:
+            self._outbox.send()
 
     def _regulate(self) -> None:
         """Read, or read no more, as the conversation wants it."""

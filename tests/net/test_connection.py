@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import ISSLTransport, IWriteDescriptor
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from zope.interface import directlyProvides
 
@@ -507,26 +510,98 @@ def test_flush_sends_unasked_news() -> None:
     bench.session.link.flush()
 
 
+class Socket(FileDescriptor):
+    """A real transport over a socket of the test's: it takes as many bytes as the test allows."""
+
+    def __init__(self) -> None:
+        self.writers: set[object] = set()
+        super().__init__(reactor=self)  # type: ignore[arg-type]
+        self.connected = 1
+        self.takes: list[int | Exception] = []
+        self.sent: list[bytes] = []
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        """Take all, or what is said."""
+        takes = self.takes.pop(0) if self.takes else len(data)
+        if isinstance(takes, Exception):
+            return takes
+        self.sent.append(data[:takes])
+        return min(takes, len(data))
+
+    def addWriter(self, writer: object) -> None:
+        """Be the reactor."""
+        self.writers.add(writer)
+
+    def removeWriter(self, writer: object) -> None:
+        """Be the reactor."""
+        self.writers.discard(writer)
+
+    def startTLS(self, context: object) -> None:
+        """Begin TLS."""
+
+    def getPeer(self) -> IPv4Address:
+        """The other end."""
+        return IPv4Address("TCP", "192.0.2.1", 54321)
+
+    def getHost(self) -> IPv4Address:
+        """Our end."""
+        return IPv4Address("TCP", "198.51.100.1", 25)
+
+
 def test_a_short_answer_leaves_at_once() -> None:
-    """A transport that can write right away does, unless it is full or TLS is in between."""
-    sent: list[bytes] = []
-    bench = Bench()
-    bench.wire.doWrite = lambda: sent.append(bench.wire.written())  # type: ignore[attr-defined]
-    directlyProvides(bench.wire, IWriteDescriptor)
-    bench.connect()
-    bench.say(b"a\nb\n")
-    assert sent == [b"hello\n", b"a\nb\n"]
-    bench.wire.room = 0
-    bench.say(b"c\n")
-    assert len(sent) == 2
-    bench.wire.drain()
-    bench.say(b"tls\n")
-    assert len(sent) == 3
+    """What the socket takes never meets the reactor; the rest does, and is sent in order."""
+    bench, wire = Bench(), Socket()
+    bench.connection.makeConnection(wire)  # type: ignore[no-untyped-call]
+    bench.connection.dataReceived(b"a\nb\n")
+    assert wire.sent == [b"hello\n", b"a\nb\n"]
+    assert not wire.writers
+    wire.sent.clear()
+    wire.takes = [2, 0]
+    bench.connection.dataReceived(b"long\n")
+    assert wire.writers == {wire}
+    wire.takes = [1]
+    bench.connection.dataReceived(b"c\n")
+    wire.doWrite()  # type: ignore[no-untyped-call]
+    assert b"".join(wire.sent) == b"long\nc\n"
+    assert not wire.writers
+    bench.connection.dataReceived(b"d\n")
+    assert wire.sent[-1] == b"d\n"
+    bench.lose()
+
+
+def test_a_long_answer_is_left_to_the_reactor() -> None:
+    """More than fits the transport's buffer pauses us, so that others have their turn."""
+    bench, wire = Bench(), Socket()
+    bench.connection.makeConnection(wire)  # type: ignore[no-untyped-call]
+    bench.connection.dataReceived(b"a" * 100_000 + b"\nb\n")
+    assert wire.sent == [b"hello\n"]
+    wire.doWrite()  # type: ignore[no-untyped-call]
+    assert b"".join(wire.sent) == b"hello\n" + b"a" * 100_000 + b"\nb\n"
+    bench.lose()
+
+
+def test_a_socket_that_fails_is_left_to_the_reactor() -> None:
+    """An error of the socket is found by who reports it: the reactor, when it writes next."""
+    bench, wire = Bench(), Socket()
+    bench.connection.makeConnection(wire)  # type: ignore[no-untyped-call]
+    wire.takes = [ConnectionLost(), ConnectionLost()]
+    bench.connection.dataReceived(b"a\n")
+    assert wire.writers == {wire}
+    bench.lose()
+
+
+def test_nothing_goes_around_tls() -> None:
+    """Once TLS is in between, everything is written to it."""
+    bench, wire = Bench(), Socket()
+    bench.connection.makeConnection(wire)  # type: ignore[no-untyped-call]
+    bench.connection.dataReceived(b"tls\n")
+    written: list[bytes] = []
+    wire.write = written.append  # type: ignore[method-assign,assignment]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection_module, "tls_of", lambda transport: TLSInfo("TLSv1.3", "x"))
         bench.connection.handshakeCompleted()
-    assert bench.say(b"d\n") == b"d\n"
-    assert len(sent) == 3
+    bench.connection.dataReceived(b"d\n")
+    assert (wire.sent, written) == ([b"hello\n", b"tls\n"], [b"d\n"])
     bench.lose()
 
 
