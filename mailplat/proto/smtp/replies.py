@@ -7,6 +7,7 @@ characters, no line above 512 bytes, and an enhanced status code that agrees wit
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mailplat.model.reply import Reply
 
@@ -17,6 +18,7 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 _LINE = 500  # bytes of text: leaves room for code and CRLF (RFC 5321 §4.5.3.1.5)
 
 
+@lru_cache(256)
 def format_reply(reply: Reply, *, enhanced: bool = True) -> bytes:
     """Spell a reply with its line ends.
 
