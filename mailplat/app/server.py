@@ -34,7 +34,7 @@ def make_server(
     Args:
         path: The file.
         demo: Say on the standard output what to connect to.
-        logfile: What twistd was told about its log; None if nothing.
+        logfile: Where twistd logs to; ``-`` is the standard output, None what only it knows.
         reactor: Twisted's; None installs the default one.
 
     Raises:
@@ -42,6 +42,7 @@ def make_server(
     """
     if reactor is None:
         from twisted.internet import reactor
+
         # a server of its own: a writer thread must not wait 5 ms for each of its turns
         sys.setswitchinterval(_SWITCH_INTERVAL)
     configuration = load(Path(path), check_part=check_part)
@@ -59,8 +60,9 @@ def make_server(
 
 
 def _observer(log: LogOptions, logfile: str | None) -> Any:
-    """Make our own log where the configuration asks for more than twistd's."""
-    if log.file is None and log.format is LogFormat.TEXT and log.level.value == "info":
+    """Make our own log, but where a file is twistd's, which turns it over when it is told to."""
+    plain = log.file is None and log.format is LogFormat.TEXT and log.level.value == "info"
+    if plain and logfile != "-":
         return None
     out = open_log(str(log.file) if log.file is not None else logfile or "-")
     return make_observer(out, log.format.value, log.level.value)

@@ -42,6 +42,7 @@ class Options(usage.Options):
             "needs no configuration.",
         ],
     )
+
     def getUsage(self, width: int | None = None) -> str:
         """Explain the options, with examples that can be copied."""
         usage: str = super().getUsage(width)
@@ -76,6 +77,9 @@ def _demo(directory: str) -> str:
 
 
 def _logfile(options: Options) -> str | None:
-    """Tell where twistd was asked to log; None if it was not asked."""
+    """Tell where twistd logs to; ``-`` is the standard output, None what only twistd knows."""
     parent: Any = options.parent
-    return parent["logfile"] if parent is not None else None
+    if parent is None or parent.get("syslog") or parent.get("logger"):
+        return None
+    logfile: str | None = parent["logfile"]
+    return logfile or ("-" if parent.get("nodaemon") else "twistd.log")

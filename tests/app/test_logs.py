@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twisted.logger import Logger, LogLevel
+import pytest
+from twisted.logger import LogEvent, Logger, LogLevel, formatEventAsClassicLogText
 
-from mailplat.app.logs import make_observer, open_log
+from mailplat.app.logs import make_observer, open_log, text_line
 
 
 def lines(form: str, level: str = "info") -> tuple[Logger, io.StringIO]:
@@ -69,3 +70,39 @@ def test_open_log(tmp_path: Path) -> None:
         Logger(observer=make_observer(out, "text", "info")).info("hello")
         out.close()
     assert (tmp_path / "log").read_text().count("hello") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (
+            "{session} {size:>6}: accepted from <{sender}>",
+            {"session": "s", "size": 5, "sender": ""},
+        ),
+        ("{what!r} and {map[key]}", {"what": "a\nb", "map": {"key": 1}}),
+        ("{call()} {braces}", {"call": lambda: "called", "braces": "{session}"}),
+        ("{missing}", {}),
+        ("two\nlines, {bad}", {"bad": b"\xff"}),
+        ("", {}),
+    ],
+)
+def test_text_is_as_twistd_has_it(words: str, values: dict[str, object]) -> None:
+    """A line reads as twistd's own does, whatever the event carries."""
+    events: list[LogEvent] = []
+    Logger(namespace="mailplat.part", observer=events.append).info(words, **values)  # type: ignore[arg-type]
+    (event,) = events
+    assert text_line(event) == (formatEventAsClassicLogText(event) or "")
+    assert text_line({**event, "log_system": "-"}).count(" [-] ") == bool(words)
+
+
+def test_text_has_tracebacks() -> None:
+    """A failure's traceback follows its words; no line of it can be taken for another event."""
+    logger, out = lines("text")
+    try:
+        raise ValueError("broken\n2026-01-01T12:00:00+0000 [forged] line")
+    except ValueError:
+        logger.failure("{session} failed", session="s1")
+    first, *rest = out.getvalue().splitlines()
+    assert first.endswith("[mailplat.part#critical] s1 failed")
+    assert any("ValueError: broken" in line for line in rest)
+    assert all(line.startswith("\t") for line in rest)
