@@ -110,7 +110,7 @@ class ServerConversation:
         """Whether enough input is waiting: read no more for now."""
         reader = self._reader
         # whatever is waited for must fit, or it would be waited for without end
-        longest = max(reader.line_limit, reader.literal_limit, self._limits.authenticate_line)
+        longest = max(reader.longest_line, reader.literal_limit, self._limits.authenticate_line)
         return len(self._fragments) > longest + 2
 
     @property

@@ -19,6 +19,7 @@ __all__ = [
     "FetchWriter",
     "FlagSpeller",
     "Kind",
+    "binary_column",
     "date_column",
     "fetch_start",
     "literal_start",
@@ -160,13 +161,14 @@ def date_column(moments: Iterable[int]) -> list[bytes]:
 
 
 def string_column(values: Iterable[bytes | None]) -> list[bytes]:
-    """Spell sections of messages: literals, literal8 where NUL is in one, NIL for None."""
+    """Spell sections of messages: literals of the very bytes, whatever they are; NIL for None."""
+    return [b"NIL" if value is None else b"{%d}\r\n%b" % (len(value), value) for value in values]
+
+
+def binary_column(values: Iterable[bytes | None]) -> list[bytes]:
+    """Spell what BINARY gives: as `string_column`, but literal8 with NUL in it (RFC 3516 §4.3)."""
     return [
-        b"NIL"
-        if value is None
-        else b"{%d}\r\n%b" % (len(value), value)
-        if b"\0" not in value
-        else b"~{%d}\r\n%b" % (len(value), value)
+        b"NIL" if value is None else literal_start(len(value), binary=b"\0" in value) + value
         for value in values
     ]
 

@@ -17,7 +17,7 @@ from collections.abc import Generator
 
 from mailplat.proto.imap.tokens import Announced, announced_in
 
-__all__ = ["BadLine", "EndOfInput", "Flooded", "Fragments"]
+__all__ = ["BadLine", "EndOfInput", "Flooded", "Fragments", "LongLine"]
 
 _TAIL = 64
 """Bytes kept of a line that is passed over: enough for the announcement of a literal."""
@@ -35,6 +35,10 @@ class BadLine(Exception):
         super().__init__(text)
         self.head = head
         self.text = text
+
+
+class LongLine(BadLine):
+    """A line is too long; all of it is still in the input."""
 
 
 class EndOfInput(Exception):
@@ -104,7 +108,7 @@ class Fragments:
                 del buffer[: end + 2]
                 return line
             if len(buffer) >= limit + 2:
-                raise BadLine(bytes(buffer[:limit]), "Line too long")
+                raise LongLine(bytes(buffer[:limit]), "Line too long")
             start = max(len(buffer) - 1, 0)
             yield from self._more()
 

@@ -14,6 +14,7 @@ class Limits:
     Attributes:
         line_before_login: Bytes of a line, and of a literal, before log-in.
         line: Bytes of a line after log-in (RFC 7162 §4 asks for 8192; clients send 64 KiB).
+        id_line: Bytes of an ID command before log-in (RFC 2971 §3.3 allows 30 fields of 1024).
         authenticate_line: Bytes of a line in a SASL exchange (RFC 4954 §3: 12288).
         literal: Bytes of a literal that is held: all but messages.
         literals: Literals in one command, messages not counted.
@@ -32,6 +33,7 @@ class Limits:
 
     line_before_login: int = 8192
     line: int = 65536
+    id_line: int = 32768
     authenticate_line: int = 12288
     literal: int = 65536
     literals: int = 100

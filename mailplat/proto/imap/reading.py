@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from mailplat.proto.imap.commands import Command
-from mailplat.proto.imap.fragments import Flooded, Fragments
+from mailplat.proto.imap.fragments import Flooded, Fragments, LongLine
 from mailplat.proto.imap.limits import Limits
 from mailplat.proto.imap.refusal import bad, no
 from mailplat.proto.imap.syntax import Grammar, State, Syntax
@@ -26,6 +26,7 @@ __all__ = ["CommandReader", "Reading", "tag_of"]
 # a tag is echoed, so it is kept short
 _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?= |\Z)')
 _WORD = re.compile(rb" ([A-Za-z0-9.\-_]+)(?= |\Z)")
+_ID = re.compile(rb"[^ ]+ ID ", re.IGNORECASE)
 _CONTINUE = b"+ OK\r\n"
 
 
@@ -78,6 +79,13 @@ class CommandReader:
         return self._limits.line
 
     @property
+    def longest_line(self) -> int:
+        """Bytes that a line may have whatever it says: only ID may be longer than others."""
+        if self.state is State.NOT_AUTHENTICATED:
+            return max(self.line_limit, self._limits.id_line)
+        return self.line_limit
+
+    @property
     def literal_limit(self) -> int:
         """Bytes that a literal may have now, unless it is a message."""
         if self.state is State.NOT_AUTHENTICATED:
@@ -87,7 +95,12 @@ class CommandReader:
     def line(self) -> Generator[None, None, bytes]:
         """Read a line, and note the literal that it announces."""
         self.pending = None
-        line = yield from self._fragments.line(self.line_limit)
+        try:
+            line = yield from self._fragments.line(self.line_limit)
+        except LongLine as fault:
+            if self.longest_line == self.line_limit or not _ID.match(fault.head):
+                raise
+            line = yield from self._fragments.line(self.longest_line)
         self.pending = announced_in(line)
         return line
 

@@ -27,8 +27,8 @@ def quoted(value: bytes) -> bytes:
 
 
 def literal(value: bytes) -> bytes:
-    """Spell a value as a literal, or as a literal8 if it holds NUL (RFC 3516 §4.3)."""
-    return b"%b{%d}\r\n%b" % (b"~" if b"\0" in value else b"", len(value), value)
+    """Spell a value as a literal."""
+    return b"{%d}\r\n%b" % (len(value), value)
 
 
 def string(value: bytes, *, utf8: bool = False) -> bytes:

@@ -271,8 +271,17 @@ class Tokens:
         return self._normal(name[:-1] if name.endswith(b"/") else name)
 
     def pattern(self) -> str:
-        """Read a pattern or a reference of LIST; its text, wildcards and all."""
-        return self._decoded(self.list_mailbox())
+        """Read a pattern or a reference of LIST; its text, wildcards and all.
+
+        One that no name in modified UTF-7 can match is no fault: it matches nothing.
+        """
+        pattern = self.list_mailbox()
+        if self.mode.utf8:
+            return self._utf8(pattern)
+        try:
+            return utf7.decode(pattern)
+        except ValueError:
+            return pattern.decode("utf-8", "replace")
 
     # sets
 

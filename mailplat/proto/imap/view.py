@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mailplat.model.changes import Changes, FlagsStored
-from mailplat.model.numset import MAX_NUMBER, NumSet
+from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.fetch_writer import FetchWriter, FlagSpeller, Kind
 from mailplat.proto.imap.sets import SequenceSet
@@ -73,7 +73,7 @@ class View:
         modseq: int,
         keywords: Sequence[str],
         *,
-        recent_uid: int = MAX_NUMBER + 1,
+        recent: NumSet | None = None,
         condstore: bool = False,
         qresync: bool = False,
         read_only: bool = False,
@@ -84,8 +84,8 @@ class View:
             uids: The UIDs of all messages, ascending.
             modseq: The MODSEQ at that moment.
             keywords: The mailbox's keywords, as FLAGS told them.
-            recent_uid: Messages from this one on are ``\Recent`` here; give none for a client
-                of IMAP4rev2, and nothing is said of RECENT.
+            recent: UIDs that are ``\Recent`` here; None for a client of IMAP4rev2, to whom
+                nothing is said of RECENT.
             condstore: See the attributes.
             qresync: See the attributes.
             read_only: See the attributes.
@@ -98,7 +98,7 @@ class View:
         self.condstore = condstore
         self.qresync = qresync
         self.read_only = read_only
-        self._recent_uid = recent_uid
+        self._recent = recent
         self._keywords_told = len(keywords)
         self._top = self.uids[-1] if self.uids else 0
         self._arrived: array[int] = array("I")
@@ -116,7 +116,21 @@ class View:
     @property
     def recent(self) -> int:
         r"""How many of them are ``\Recent``."""
-        return len(self.uids) - bisect_left(self.uids, self._recent_uid)
+        return sum(stop - start for start, stop in self.recent_uids.slices(self.uids))
+
+    @property
+    def recent_uids(self) -> NumSet:
+        r"""UIDs that are ``\Recent`` in this session, there or not."""
+        return self._recent or NumSet()
+
+    @property
+    def owes_recent(self) -> bool:
+        r"""Whether messages came of which the client is to hear if they are ``\Recent``."""
+        return self._recent is not None and bool(self._arrived)
+
+    def claimed(self, recent: NumSet) -> None:
+        r"""Make UIDs ``\Recent`` in this session, before they are told (RFC 3501 §2.3.2)."""
+        self._recent = self.recent_uids | recent
 
     @property
     def pending(self) -> bool:
@@ -145,15 +159,20 @@ class View:
             found_uids.extend(self.uids[start:stop])
         return Selection(found_numbers, found_uids)
 
-    def resolve_uids(self, numbers: SequenceSet, *, uid: bool) -> NumSet:
+    def resolve_uids(self, numbers: SequenceSet, *, uid: bool, searching: bool = False) -> NumSet:
         """Find the messages of a set, as a set of UIDs that is no longer than what was written.
 
         Between the first and the last of a range it may have UIDs that are not there.
 
+        Args:
+            numbers: As the client wrote it.
+            uid: Whether it is of UIDs.
+            searching: Pass over sequence numbers that are not there.
+
         Raises:
             NoSuchNumber: It names a sequence number that is not there.
         """
-        return self._spans(self._slices(numbers, uid=uid))
+        return self._spans(self._slices(numbers, uid=uid, searching=searching))
 
     def select_uids(self, uids: Sequence[int]) -> Selection:
         """Give messages their sequence numbers; those that the client does not know are left out.
@@ -183,10 +202,10 @@ class View:
 
     def flag_column(self, uids: Sequence[int], masks: Sequence[int]) -> list[bytes]:
         r"""Spell flags as FETCH tells them in this session, with ``\Recent`` where it belongs."""
-        old = bisect_left(uids, self._recent_uid)
-        if old == len(uids):
-            return self.flags.column(masks)
-        return self.flags.column(masks[:old]) + self.flags.column(masks[old:], recent=True)
+        column = self.flags.column(masks)
+        for start, stop in self.recent_uids.slices(uids):
+            column[start:stop] = self.flags.column(masks[start:stop], recent=True)
+        return column
 
     # changes in
 
@@ -243,7 +262,7 @@ class View:
             self.uids.extend(self._arrived)
             self._arrived = array("I")
             told.append(responses.exists(self.exists))
-            if self._recent_uid <= MAX_NUMBER:
+            if self._recent is not None:
                 told.append(responses.recent(self.recent))
         told.append(self._tell_keywords())
         if self._changed:
@@ -286,14 +305,17 @@ class View:
 
     # within
 
-    def _slices(self, numbers: SequenceSet, *, uid: bool) -> list[tuple[int, int]]:
+    def _slices(
+        self, numbers: SequenceSet, *, uid: bool, searching: bool = False
+    ) -> list[tuple[int, int]]:
         if numbers.saved:
             return self.saved.slices(self.uids)
         if uid:
             return numbers.resolve(self.uids[-1] if self.uids else 0).slices(self.uids)
-        if numbers.highest > len(self.uids):
-            raise NoSuchNumber(f"{numbers.highest} of {len(self.uids)}")
-        ranges = numbers.resolve(len(self.uids)).ranges
+        count = len(self.uids)
+        if numbers.highest > count and not searching:
+            raise NoSuchNumber(f"{numbers.highest} of {count}")
+        ranges = (numbers.resolve(count) & NumSet.span(1, count)).ranges
         return [(first - 1, last) for first, last in ranges]
 
     def _spans(self, slices: Iterable[tuple[int, int]]) -> NumSet:

@@ -6,16 +6,23 @@ Invariants:
 - A block goes into the intake and through the scanner and is then forgotten.
 - All messages of a command are stored in one call, or none; until then they are in intakes, and
   every way out closes these.
+- Once storing began it goes on to its end, even if the connection is lost.
 """
 
 from __future__ import annotations
 
+from twisted.internet.threads import deferToThread
+
 from mailplat.interfaces.bodies import IBody, IIntake
 from mailplat.interfaces.store import NewMessage
+from mailplat.message.binary import CannotEncode, encoded
 from mailplat.message.scan import Scanner
 from mailplat.message.summary import summarize
+from mailplat.message.tree import Part, Scan
 from mailplat.model.errors import MailError, NoSuchMailbox, OverQuota, TooBig
+from mailplat.model.mailbox import Appended
 from mailplat.model.numset import NumSet
+from mailplat.net.shield import shielded
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import (
     Aborted,
@@ -26,32 +33,49 @@ from mailplat.proto.imap.commands import (
     AppendNext,
     Replace,
 )
+from mailplat.sessions.imap.selected import Selected
+from mailplat.sessions.imap.services import IMAPServices
 from mailplat.sessions.imap.state import SessionState
 
 __all__ = ["Appending", "aborted", "append", "append_data", "append_end", "append_next", "replace"]
+
+
+class _Binary(MailError):
+    """A NUL stands where no transfer encoding can hide it (RFC 3516 §4.4)."""
+
+    imap_code = "UNKNOWN-CTE"
+    public = "NUL is allowed in binary parts only"
 
 
 class Appending:
     """The messages of one APPEND or REPLACE on their way in.
 
     Args:
+        services: For intakes and limits.
         mailbox: Where they go.
         replaces: UIDs of messages of the open mailbox that go once the new one is stored.
+
+    Attributes:
+        total: Bytes announced so far.
+        count: Messages announced so far.
     """
 
-    def __init__(self, mailbox: str, replaces: NumSet = NumSet()) -> None:
+    def __init__(self, services: IMAPServices, mailbox: str, replaces: NumSet = NumSet()) -> None:
         self.mailbox = mailbox
         self.replaces = replaces
         self.total = 0
+        self.count = 0
+        self._services = services
         self._done: list[tuple[AppendMessage, IBody, Scanner]] = []
         self._now: tuple[AppendMessage, IIntake, Scanner] | None = None
 
-    def begin(self, state: SessionState, message: AppendMessage) -> None:
+    def begin(self, message: AppendMessage) -> None:
         """Make ready for the next message's bytes."""
         self._finish()
         self.total += message.size
-        scanner = Scanner(state.services.scan_limits)
-        self._now = (message, state.services.intakes.open_intake(), scanner)
+        self.count += 1
+        services = self._services
+        self._now = (message, services.intakes.open_intake(), Scanner(services.scan_limits))
 
     async def write(self, block: bytes) -> None:
         """Take the next bytes of the message."""
@@ -63,18 +87,43 @@ class Appending:
         if waiting is not None:
             await waiting
 
-    def messages(self, now: int) -> list[NewMessage]:
-        """Give all of them, ready for the store; ``now`` is INTERNALDATE where none was said."""
+    async def messages(self) -> list[NewMessage]:
+        """Give all of them, ready for the store; they are closed by `close`.
+
+        Raises:
+            MailError: One cannot be stored (UNKNOWN-CTE).
+        """
         self._finish()
-        return [
-            NewMessage(
-                body,
-                summarize(scanner.close()),
-                message.flags,
-                now if message.date is None else int(message.date.timestamp()),
-            )
-            for message, body, scanner in self._done
-        ]
+        now = int(self._services.now())
+        found: list[NewMessage] = []
+        for place, (message, body, scanner) in enumerate(self._done):
+            scan = scanner.close()
+            if scan.nul and message.binary:
+                plain, scan = await self._without_nul(body, scan.root)
+                self._done[place] = (message, plain, scanner)
+                body.close()
+                body = plain
+            date = now if message.date is None else int(message.date.timestamp())
+            found.append(NewMessage(body, summarize(scan), message.flags, date))
+        return found
+
+    async def _without_nul(self, body: IBody, root: Part) -> tuple[IBody, Scan]:
+        """Put binary parts into base64: BODY[] must give no NUL (RFC 3516 §6)."""
+        try:
+            pieces: list[bytes] = await deferToThread(_encoded, body, root)
+        except CannotEncode:
+            raise _Binary from None
+        scanner = Scanner(self._services.scan_limits)
+        intake = self._services.intakes.open_intake()
+        try:
+            for piece in pieces:
+                scanner.receive(piece)
+                waiting = intake.write(piece)
+                if waiting is not None:
+                    await waiting
+            return intake.finish(), scanner.close()
+        finally:
+            intake.close()
 
     def close(self) -> None:
         """Throw the bytes away."""
@@ -88,14 +137,18 @@ class Appending:
     def _finish(self) -> None:
         if self._now is not None:
             message, intake, scanner = self._now
-            self._now = None
             self._done.append((message, intake.finish(), scanner))
+            self._now = None
+
+
+def _encoded(body: IBody, root: Part) -> list[bytes]:
+    return list(encoded(body.read(0, body.size), root))
 
 
 async def append(state: SessionState, command: Append) -> None:
     """APPEND's first message is about to come."""
     await _check_mailbox(state, command.mailbox)
-    state.appending = Appending(command.mailbox)
+    state.appending = Appending(state.services, command.mailbox)
     await _accept(state, state.appending, command.message)
 
 
@@ -104,10 +157,10 @@ async def replace(state: SessionState, command: Replace) -> None:
     selected = state.writable()
     await _check_mailbox(state, command.mailbox)
     uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
-    if not uids:
+    if not (await selected.mailbox.rows(uids, ())).uids:
         state.conversation.no("No such message", "NONEXISTENT")
         return
-    state.appending = Appending(command.mailbox, uids)
+    state.appending = Appending(state.services, command.mailbox, uids)
     await _accept(state, state.appending, command.message)
 
 
@@ -136,46 +189,62 @@ async def _accept(state: SessionState, appending: Appending, message: AppendMess
         new_size = usage.storage + appending.total + message.size
         if limit.storage is not None and new_size > limit.storage:
             raise OverQuota
-        if limit.messages is not None and usage.messages + 1 > limit.messages:
+        if limit.messages is not None and usage.messages + appending.count >= limit.messages:
             raise OverQuota
+        appending.begin(message)
     except MailError:
         drop(state)
         raise
-    appending.begin(state, message)
     state.conversation.accept()
 
 
 async def append_data(state: SessionState, event: AppendData) -> None:
     """A block of the message."""
     if state.appending is not None:
-        await state.appending.write(event.data)
+        try:
+            await state.appending.write(event.data)
+        except MailError:
+            drop(state)
+            raise
 
 
 async def append_end(state: SessionState, event: AppendEnd) -> None:
     """All is here: store it."""
-    appending, home = state.appending, state.home
+    appending, selected = state.appending, state.selected
     if appending is None:
         raise RuntimeError("the end of no APPEND")
+    state.appending = None
+    appended = await shielded(_store(state, appending, selected))
+    if selected is not None:
+        selected.changed_here()
+    if appended is None:
+        state.conversation.no("APPEND called off")  # RFC 3502 §6.3.11
+        return
+    code = f"APPENDUID {appended.uid_validity} {NumSet.of(appended.uids)}"
+    if appending.replaces:
+        # RFC 8508 §3.3: the client learns of the new message before it misses the old one
+        state.conversation.send(responses.condition("OK", "Replacement stored", code))
+        code = ""
+    await state.tell_news(expunge=True)
+    state.conversation.ok(code=code)
+
+
+async def _store(
+    state: SessionState, appending: Appending, selected: Selected | None
+) -> Appended | None:
+    """Store what came, and take away what it replaces; None if nothing was to be stored."""
     try:
-        messages = appending.messages(int(state.services.now()))
-        if not messages or any(not message.body.size for message in messages):
-            state.conversation.no("APPEND called off")  # RFC 3502 §6.3.11
-            return
-        appended = await home.append(appending.mailbox, messages)
-        code = f"APPENDUID {appended.uid_validity} {NumSet.of(appended.uids)}"
-        if state.selected is not None:
-            state.selected.changed_here()
-        if appending.replaces and state.selected is not None:
-            # RFC 8508 §3.3: the old message goes only once the new one is stored
-            await state.selected.mailbox.expunge(appending.replaces)
-            state.conversation.send(responses.condition("OK", "Replacement stored", code))
-            await state.tell_news(expunge=True)
-            state.conversation.ok()
-            return
-        await state.tell_news(expunge=True)
-        state.conversation.ok(code=code)
+        messages = await appending.messages()
+        if not all(message.body.size for message in messages):
+            return None
+        if not appending.replaces or selected is None:
+            return await state.home.append(appending.mailbox, messages)
+        with selected.held():
+            appended = await state.home.append(appending.mailbox, messages)
+            await selected.mailbox.expunge(appending.replaces)
+            return appended
     finally:
-        drop(state)
+        appending.close()
 
 
 async def aborted(state: SessionState, event: Aborted) -> None:

@@ -7,10 +7,11 @@ is, so that the session that asked and those that watch are told by the same cod
 from __future__ import annotations
 
 from mailplat.interfaces.store import Column
-from mailplat.model.errors import NoSuchMailbox
+from mailplat.model.errors import Cannot, Expunged, NoSuchMailbox
 from mailplat.model.flags import DELETED
 from mailplat.model.mailbox import Copied
 from mailplat.model.numset import NumSet
+from mailplat.net.shield import shielded
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import Close, Copy, Expunge, Move, Store, Unselect
 from mailplat.sessions.imap.selected import Selected
@@ -22,8 +23,7 @@ __all__ = ["close", "copy", "expunge", "move", "store", "unselect"]
 async def store(state: SessionState, command: Store) -> None:
     """STORE and UID STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
     selected = state.writable()
-    if command.unchanged_since is not None:
-        state.use_condstore()
+    selection = selected.view.select(command.numbers, uid=command.uid)
     uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
     stored = await selected.mailbox.store_flags(
         uids, command.action, command.flags, command.unchanged_since
@@ -34,15 +34,15 @@ async def store(state: SessionState, command: Store) -> None:
         )
     )
     selected.changed_here()
+    refused = stored.refused if command.uid else selected.view.numbers_of(stored.refused)
     await state.tell_news(expunge=command.tells_expunge)
     if stored.refused:
-        refused = stored.refused
-        if not command.uid:
-            refused = selected.view.numbers_of(refused)
         # RFC 7162 §3.1.3: OK, and who was refused
         state.conversation.ok("Some messages have changed since", f"MODIFIED {refused}")
-        return
-    state.conversation.ok()
+    elif not command.uid and len(stored.uids) < len(selection):
+        raise Expunged  # RFC 2180 §4.2.1: the flags of those that are left were stored
+    else:
+        state.conversation.ok()
 
 
 async def expunge(state: SessionState, command: Expunge) -> None:
@@ -90,7 +90,12 @@ async def move(state: SessionState, command: Move) -> None:
     selected = state.writable()
     uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
     if uids:
-        moved = await selected.mailbox.move(uids, command.mailbox)
+        try:
+            moved = await selected.mailbox.move(uids, command.mailbox)
+        except Cannot:
+            if not await _is_open(state, selected, command.mailbox):
+                raise
+            moved = await shielded(_move_to_itself(selected, uids, command.mailbox))
         selected.changed_here()
         code = _copyuid(moved)
         if code:
@@ -99,6 +104,19 @@ async def move(state: SessionState, command: Move) -> None:
         raise NoSuchMailbox
     await state.tell_news(expunge=True)
     state.conversation.ok()
+
+
+async def _is_open(state: SessionState, selected: Selected, name: str) -> bool:
+    found = await state.home.status([name])
+    return name in found and found[name].mailbox_id == selected.mailbox.mailbox_id
+
+
+async def _move_to_itself(selected: Selected, uids: NumSet, name: str) -> Copied:
+    """Give messages new UIDs at the end of their mailbox (RFC 6851 §3.3 allows to ask for it)."""
+    with selected.held():
+        copied = await selected.mailbox.copy(uids, name)
+        await selected.mailbox.expunge(NumSet.of(copied.sources))
+        return copied
 
 
 def _copyuid(copied: Copied | None) -> str:

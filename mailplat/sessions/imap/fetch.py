@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mailplat.interfaces.store import BodyRange, Column, Rows
-from mailplat.model.errors import Expunged, MailError
+from mailplat.model.errors import Expunged
 from mailplat.model.flags import SEEN, FlagAction
-from mailplat.model.numset import NumSet
+from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import Fetch
 from mailplat.proto.imap.fetch_items import (
@@ -31,9 +31,9 @@ from mailplat.proto.imap.fetch_writer import (
     FETCH_END,
     FetchWriter,
     Kind,
+    binary_column,
     date_column,
     fetch_start,
-    literal_start,
     object_id_column,
     string_column,
     text_column,
@@ -42,33 +42,25 @@ from mailplat.proto.imap.view import Selection
 from mailplat.sessions.imap.sections import Piece, from_header, locate, needs_header_only
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState
+from mailplat.sessions.imap.streaming import Streaming
 
 __all__ = ["fetch"]
-
-
-class UnknownEncoding(MailError):
-    """A part's transfer encoding cannot be taken off (RFC 3516 §4.3)."""
-
-    imap_code = "UNKNOWN-CTE"
-    public = "Unknown transfer encoding"
 
 
 async def fetch(state: SessionState, command: Fetch) -> None:
     """FETCH and UID FETCH."""
     selected = state.chosen()
-    if command.changed_since is not None or Attribute.MODSEQ in command.items:
-        state.use_condstore()
     selection = selected.view.select(command.numbers, uid=command.uid)
     if command.partial is not None:
         selection = selection.block(*_page(command.partial.bounds(len(selection))))
     if command.vanished and command.changed_since is not None:
         await _tell_vanished(state, selected, command)
     fetching = _Fetching(state, selected, command)
-    answered = await fetching.send(selection)
-    if fetching.reads_bodies and not selected.read_only:
-        await _mark_seen(state, selected, selection)
+    complete = await fetching.send(selection)
+    if fetching.read and not selected.read_only:
+        await _mark_seen(state, selected, fetching.read, uid=command.uid)
     await state.tell_news(expunge=command.tells_expunge)
-    if not answered:
+    if not complete and not command.uid:
         # RFC 5530 §3 EXPUNGEISSUED: some went while the command ran
         state.conversation.ok("Some messages were removed", Expunged.imap_code)
         return
@@ -84,22 +76,27 @@ async def _tell_vanished(state: SessionState, selected: Selected, command: Fetch
     """VANISHED (EARLIER) of the UIDs asked for (RFC 7162 §3.2.6)."""
     assert command.changed_since is not None
     changes = await selected.mailbox.changes_since(command.changed_since)
-    asked = command.numbers.resolve(selected.view.uids[-1] if selected.view.exists else 0)
-    gone = changes.vanished & asked
+    # "*" stands for what is gone from the end, too
+    gone = changes.vanished & command.numbers.resolve(MAX_NUMBER)
+    # what the client still has is told as news, or it would be told twice
+    gone -= NumSet.of(gone.select(selected.view.uids))
     state.conversation.send(responses.vanished(gone, earlier=True))
 
 
-async def _mark_seen(state: SessionState, selected: Selected, selection: Selection) -> None:
+async def _mark_seen(
+    state: SessionState, selected: Selected, uids: Sequence[int], *, uid: bool
+) -> None:
     r"""Set ``\Seen`` where it is missing, in one call, and tell the new flags."""
-    rows = await selected.mailbox.rows(selection.uids, (Column.FLAGS,))
+    rows = await selected.mailbox.rows(uids, (Column.FLAGS,))
     unseen = [
         uid for uid, mask in zip(rows.uids, rows[Column.FLAGS], strict=True) if not mask & SEEN
     ]
     if not unseen:
         return
     stored = await selected.mailbox.store_flags(NumSet.of(unseen), FlagAction.ADD, ["\\Seen"], None)
-    told = selected.view.stored(stored, selected.mailbox.keywords, uid=False, silent=False)
+    told = selected.view.stored(stored, selected.mailbox.keywords, uid=uid, silent=False)
     state.conversation.send(told)
+    selected.changed_here()
 
 
 _COLUMNS = {
@@ -127,9 +124,8 @@ class _Fetching:
         self._columns = _columns(command)
         self._bodies = [item for item in command.items if _reads_body(item)]
         self._writer = FetchWriter([(item.label, _kind(item)) for item in command.items])
-        self.reads_bodies = any(
-            isinstance(item, Section) and not item.peek for item in command.items
-        )
+        self._marks = any(isinstance(item, Section) and not item.peek for item in command.items)
+        self.read: list[int] = []  # UIDs of messages that are to become \Seen
 
     async def send(self, selection: Selection) -> bool:
         """Send all rows; tell whether all of the messages were still there."""
@@ -143,6 +139,8 @@ class _Fetching:
                 block = self._selected.view.select_uids(rows.uids)
             if self._changed_since is not None:
                 block, rows = _changed(block, rows, self._changed_since)
+            if self._marks:
+                self.read.extend(rows.uids)
             if self._bodies:
                 await self._send_with_bodies(block, rows)
             elif len(block):
@@ -219,7 +217,7 @@ class _Fetching:
         for row in pieces:
             for piece, column in zip(row, columns, strict=True):
                 data = next(found) if piece is not None else None
-                if data is not None and piece is not None and piece.finish is not None:
+                if data is not None and piece is not None:
                     data = piece.finish(data)
                 column.append(data)
         return {
@@ -230,43 +228,30 @@ class _Fetching:
         """Send one large message piece by piece, a block of bytes at a time."""
         conversation, link = self._state.conversation, self._state.link
         (number,), (uid,) = block.numbers, rows.uids
+        streaming = Streaming(self._state, self._selected, uid)
         by_item = dict(zip(self._bodies, pieces, strict=True))
         conversation.send(fetch_start(number))
         for place, item in enumerate(self._items):
             conversation.send((b" " if place else b"") + item.label + b" ")
-            piece = by_item.get(item)
             if item not in by_item:
                 (value,) = self._column(item, rows)
                 conversation.send(_kind(item).value % value)
-            elif piece is None or piece.finish is not None or isinstance(item, BinarySize):
-                read = await self._read_alone(uid, item, piece)
-                conversation.send(read)
+                continue
+            piece = by_item[item]
+            if piece is None or piece.fields is not None:
+                data = await streaming.read(piece) if piece is not None else None
+                if data is not None and piece is not None:
+                    data = piece.finish(data)
+                conversation.send(_spell(item, [data])[0])
+            elif isinstance(item, BinarySize):
+                conversation.send(b"%d" % await streaming.size(piece))
+            elif piece.encoding is not None:
+                await streaming.send_binary(piece)
             else:
-                conversation.send(literal_start(piece.size))
-                await self._stream_piece(uid, piece)
+                await streaming.send(piece)
             await link.drained()
         conversation.send(FETCH_END)
         await link.drained()
-
-    async def _read_alone(self, uid: int, item: FetchItem, piece: Piece | None) -> bytes:
-        data = None
-        if piece is not None:
-            (data,) = await self._selected.mailbox.bodies([BodyRange(uid, piece.start, piece.stop)])
-            if data is not None and piece.finish is not None:
-                data = piece.finish(data)
-        return _spell(item, [data])[0]
-
-    async def _stream_piece(self, uid: int, piece: Piece) -> None:
-        step = self._state.services.options.block_bytes // 4
-        for start in range(piece.start, piece.stop, step):
-            stop = min(start + step, piece.stop)
-            (data,) = await self._selected.mailbox.bodies([BodyRange(uid, start, stop)])
-            if data is None or len(data) != stop - start:
-                # the literal was announced: only the end of the connection is true now
-                self._state.link.abort()
-                raise Expunged(f"UID {uid} ended at {start} while it was sent")
-            self._state.conversation.send(data)
-            await self._state.link.drained()
 
 
 def _columns(command: Fetch) -> frozenset[Column]:
@@ -309,6 +294,8 @@ def _as_section(item: FetchItem) -> Section:
 def _spell(item: FetchItem, column: Sequence[bytes | None]) -> list[bytes]:
     if isinstance(item, BinarySize):
         return [b"%d" % len(data or b"") for data in column]
+    if isinstance(item, Section) and item.binary:
+        return binary_column(column)
     return string_column(column)
 
 

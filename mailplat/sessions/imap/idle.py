@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mailplat.model.errors import NoSuchMailbox
 from mailplat.proto.imap import responses
 from mailplat.sessions.imap.state import SessionState
 
@@ -42,12 +43,17 @@ class Idling:
 
     async def end(self) -> None:
         """Stop, once what is being told is told."""
-        self.cancel()
+        self._stop()
         if self._telling is not None:
             await self._telling
 
-    def cancel(self) -> None:
-        """Stop at once: no call is left behind."""
+    def drop(self) -> None:
+        """Stop at once: the connection is gone."""
+        self._stop()
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def _stop(self) -> None:
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -69,8 +75,11 @@ class Idling:
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError, ConnectionClosed):
             return
-        _log.failure("{session} IDLE failed", failure, session=self._state.link.session_id)
-        self._state.conversation.bye("The mailbox cannot be read now", "UNAVAILABLE")
+        if failure.check(NoSuchMailbox):
+            self._state.say_mailbox_deleted()
+        else:
+            _log.failure("{session} IDLE failed", failure, session=self._state.link.session_id)
+            self._state.conversation.bye("The mailbox cannot be read now", "UNAVAILABLE")
         self._state.link.close()
 
     def _rearm(self) -> None:

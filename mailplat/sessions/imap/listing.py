@@ -6,7 +6,7 @@ from the set of all ancestors, so the cost is linear in the number of mailboxes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from mailplat.model.mailbox import INBOX, MailboxInfo, ancestors
 from mailplat.proto.imap import responses
@@ -28,31 +28,25 @@ async def list_mailboxes(state: SessionState, command: List) -> None:
     infos = await state.home.mailboxes()
     matcher = Matcher(command.reference, command.patterns)
     parents = _parents(info.name for info in infos if info.exists)
-    subscribed_parents = _parents(info.name for info in infos if info.subscribed)
-    recursive = ListSelect.RECURSIVEMATCH in command.select
-    wanted_subscribed = ListSelect.SUBSCRIBED in command.select
+    below = _parents_of_chosen(command, infos, matcher)
     shown: list[MailboxInfo] = []
-    for info in infos:
-        if not matcher(info.name):
+    for info in _with_levels(infos, below):
+        name = info.name
+        if not matcher(name) or not (_chosen(command, info, parents) or name in below):
             continue
-        below = recursive and wanted_subscribed and info.name in subscribed_parents
-        if wanted_subscribed:
-            if not (info.subscribed or below):
-                continue
-        elif not info.exists and info.name not in parents:
-            continue  # a subscribed name that is gone
-        if ListSelect.SPECIAL_USE in command.select and not info.special_use:
-            continue
-        attributes = _attributes(info, parents)
-        if info.subscribed and (wanted_subscribed or ListReturn.SUBSCRIBED in command.returns):
+        attributes = _attributes(info, parents, extended=command.extended)
+        if info.subscribed and {ListSelect.SUBSCRIBED, ListReturn.SUBSCRIBED} & {
+            *command.select,
+            *command.returns,
+        }:
             attributes.append("\\Subscribed")
         # RFC 6154 §2: a plain LIST may tell the uses too, and clients rely on it
         attributes.extend(sorted(info.special_use))
         state.conversation.send(
             responses.list_row(
                 attributes,
-                info.name,
-                child_info=["SUBSCRIBED"] if below else [],
+                name,
+                child_info=_child_info(command) if name in below else (),
                 utf8=state.conversation.utf8,
             )
         )
@@ -60,6 +54,41 @@ async def list_mailboxes(state: SessionState, command: List) -> None:
     if command.status:
         await _send_status(state, command, shown)
     state.conversation.ok()
+
+
+def _chosen(command: List, info: MailboxInfo, parents: Collection[str]) -> bool:
+    """Whether LIST is about a mailbox, going by its selection options."""
+    if ListSelect.SPECIAL_USE in command.select and not info.special_use:
+        return False
+    if ListSelect.SUBSCRIBED in command.select:
+        return info.subscribed
+    return info.exists or info.name in parents
+
+
+def _parents_of_chosen(command: List, infos: Iterable[MailboxInfo], matcher: Matcher) -> set[str]:
+    """Name what RECURSIVEMATCH shows for the sake of what is below it (RFC 5258 §3.5).
+
+    That is only for mailboxes that the answer does not show by themselves.
+    """
+    if ListSelect.RECURSIVEMATCH not in command.select:
+        return set()
+    return _parents(
+        info.name for info in infos if _chosen(command, info, ()) and not matcher(info.name)
+    )
+
+
+def _with_levels(infos: Sequence[MailboxInfo], names: Collection[str]) -> Iterable[MailboxInfo]:
+    """Add levels that are not there at all, above subscribed names that are gone."""
+    missing = set(names).difference(info.name for info in infos)
+    if not missing:
+        return infos
+    added = [MailboxInfo(name, exists=False) for name in missing]
+    return sorted([*infos, *added], key=lambda info: _order(info.name))
+
+
+def _child_info(command: List) -> list[str]:
+    options = command.select & {ListSelect.SUBSCRIBED, ListSelect.SPECIAL_USE}
+    return sorted(option.value for option in options)
 
 
 async def _send_status(state: SessionState, command: List, shown: Sequence[MailboxInfo]) -> None:
@@ -109,11 +138,15 @@ async def xlist(state: SessionState, command: Xlist) -> None:
     state.conversation.ok()
 
 
-def _attributes(info: MailboxInfo, parents: set[str]) -> list[str]:
+def _attributes(
+    info: MailboxInfo, parents: Collection[str], *, extended: bool = False
+) -> list[str]:
     attributes = []
     if not info.exists:
-        # RFC 9051 §7.3.1: \NonExistent implies \Noselect; rev1 clients know only the latter
-        attributes += ["\\NonExistent", "\\Noselect"]
+        attributes.append("\\NonExistent")
+        if not extended:
+            # RFC 9051 §7.3.1: it implies \Noselect, which is all that older clients know
+            attributes.append("\\Noselect")
     # (RFC 3348 §3)
     attributes.append("\\HasChildren" if info.name in parents else "\\HasNoChildren")
     return attributes

@@ -82,9 +82,7 @@ async def enable(state: SessionState, command: Enable) -> None:
     wanted = [name for name in command.capabilities if name in ENABLES]
     turned_on = [name for name in wanted if name not in state.services.options.disabled]
     state.conversation.send(responses.enabled(turned_on))
-    state.conversation.enable(turned_on)
-    if state.selected is not None:
-        state.selected.extensions_changed(state.conversation.enabled)
+    state.enable(turned_on)
     state.conversation.ok()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mailplat.interfaces.store import IHome
 from mailplat.model.errors import AlreadyExists, Cannot, NoSuchMailbox
-from mailplat.model.mailbox import MailboxStatus
+from mailplat.model.mailbox import SEPARATOR, MailboxStatus
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import (
     Create,
@@ -49,16 +49,18 @@ async def _check_uses(home: IHome, command: Create) -> None:
 
 async def delete(state: SessionState, command: Delete) -> None:
     """DELETE (RFC 9051 §6.3.5)."""
-    name = command.mailbox
-    if state.selected is not None and state.selected.mailbox.name == name:
+    infos = {info.name: info for info in await state.home.mailboxes()}
+    info = infos.get(command.mailbox)
+    if info is not None and not info.exists:
+        below = command.mailbox + SEPARATOR
+        if any(other.exists and name.startswith(below) for name, other in infos.items()):
+            raise Cannot(public="Only mailboxes below it exist")
+    await state.home.delete(command.mailbox)
+    selected = state.selected
+    if selected is not None and info is not None and selected.mailbox.mailbox_id == info.mailbox_id:
+        # by its id: it may have another name than when it was opened
         state.close_mailbox()
-    try:
-        await state.home.delete(name)
-    except NoSuchMailbox:
-        infos = await state.home.mailboxes()
-        if any(info.name == name and not info.exists for info in infos):
-            raise Cannot(public="Only mailboxes below it exist") from None
-        raise
+        state.conversation.send(responses.condition("OK", "Mailbox deleted", "CLOSED"))
     state.conversation.ok()
 
 

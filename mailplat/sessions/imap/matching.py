@@ -8,12 +8,13 @@ bytes at a time, and the reactor goes on between.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mailplat.interfaces.store import BodyRange, Column
-from mailplat.message import dates, headers, words
+from mailplat.message import addresses, dates, headers, words
 from mailplat.message.text import fold, search_header, search_text
 from mailplat.model.flags import FIRST_KEYWORD, SYSTEM_FLAGS
 from mailplat.proto.imap.search_keys import (
@@ -44,6 +45,10 @@ from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.services import IMAPServices
 
 __all__ = ["Matching"]
+
+_ADDRESSES = frozenset({"bcc", "cc", "from", "reply-to", "sender", "to"})
+_NOT_IN_ATOMS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
+"""What may be spelled in several ways, or have comments around it, in a list of addresses."""
 
 _DAY = 86_400
 _ZONES = 15 * 3600
@@ -78,9 +83,10 @@ class Matching:
             case Not(inner):
                 return _minus(uids, await self.find(inner, uids))
             case Numbers(numbers, uid):
-                return self._selected.view.resolve_uids(numbers, uid=uid).select(uids)
+                view = self._selected.view
+                return view.resolve_uids(numbers, uid=uid, searching=True).select(uids)
             case Recent():
-                return [one for one in uids if one >= self._selected.recent_uid]
+                return self._selected.view.recent_uids.select(uids)
             case HeaderHas(name, text):
                 return await self._with_header(name, text, uids)
             case BodyHas(text):
@@ -195,13 +201,17 @@ class Matching:
 
     async def _with_header(self, name: str, text: str, uids: Sequence[int]) -> Sequence[int]:
         wanted, field = fold(text), name.encode("ascii", "replace")
-        probe = _probe(wanted)
+        of_addresses = name.lower() in _ADDRESSES
+        probe = _probe(_NOT_IN_ATOMS.sub(" ", wanted) if of_addresses else wanted)
         found = []
         async for uid, header in self._headers(uids):
             # most headers are known not to match without looking for the field
             if probe and b"=?" not in header and header.isascii() and probe not in header.lower():
                 continue
-            if any(wanted in fold(words.decode(value)) for value in headers.every(header, field)):
+            values = headers.every(header, field)
+            if any(wanted in fold(words.decode(value)) for value in values) or (
+                of_addresses and any(wanted in fold(_plain(value)) for value in values)
+            ):
                 found.append(uid)
         return found
 
@@ -239,6 +249,15 @@ class Matching:
                 or (whole and wanted in search_header(headers.split(body)[0]))
             )
         ]
+
+
+def _plain(value: bytes) -> str:
+    """Spell addresses without comments and quoting, as ENVELOPE has them (RFC 9051 §6.4.4)."""
+    return " ".join(
+        f"{words.decode(name or b'')} <{(local or b'').decode('utf-8', 'replace')}"
+        f"@{(host or b'').decode('utf-8', 'replace')}>"
+        for name, _, local, host in addresses.parse(value)
+    )
 
 
 def _bounds(key: DateIs) -> tuple[int, int]:

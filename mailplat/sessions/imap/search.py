@@ -8,7 +8,6 @@ from mailplat.interfaces.store import Column
 from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import Search, SearchReturn
-from mailplat.proto.imap.search_keys import ModSeq, walk
 from mailplat.sessions.imap.matching import Matching
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState
@@ -20,15 +19,14 @@ async def search(state: SessionState, command: Search) -> None:
     """SEARCH and UID SEARCH."""
     selected = state.chosen()
     view = selected.view
-    with_modseq = any(isinstance(key, ModSeq) for key in walk(command.key))
-    if with_modseq:
-        state.use_condstore()
     found = await Matching(selected, state.services).find(command.key, view.uids)
     returns = command.returns
     if returns is not None and returns.save:
-        view.saved = _saved(returns, found)
+        view.saved = NumSet.of(_told(returns, found))
     numbers = found if command.uid else view.select_uids(found).numbers
-    highest = await _highest_modseq(selected, found) if with_modseq and len(found) else None
+    highest = None
+    if command.enables_condstore and len(found):
+        highest = await _highest_modseq(selected, _told(command.returns, found))
     if returns is not None:
         if returns != SearchReturn(save=True):
             state.conversation.send(_esearch(command.tag, command.uid, returns, numbers, highest))
@@ -42,17 +40,19 @@ async def search(state: SessionState, command: Search) -> None:
     state.conversation.ok()
 
 
-def _saved(returns: SearchReturn, found: Sequence[int]) -> NumSet:
-    """Say what ``$`` stands for from now on (RFC 5182 §2.4)."""
-    wide = returns.everything or returns.count or returns.partial is not None
-    if not found or wide or not (returns.minimum or returns.maximum):
-        return NumSet.of(found)
-    ends = []
-    if returns.minimum:
-        ends.append(found[0])
+def _told(returns: SearchReturn | None, found: Sequence[int]) -> Sequence[int]:
+    """Pick what a client is told of: the ends alone, where it asks for no more.
+
+    These are saved as ``$`` (RFC 5182 §2.4), and MODSEQ is about them (RFC 7162 §3.1.10).
+    """
+    if returns is None or not len(found) or not (returns.minimum or returns.maximum):
+        return found
+    if returns.everything or returns.count or returns.partial is not None:
+        return found
+    ends = {found[0]} if returns.minimum else set()
     if returns.maximum:
-        ends.append(found[-1])
-    return NumSet.of(ends)
+        ends.add(found[-1])
+    return sorted(ends)
 
 
 def _esearch(

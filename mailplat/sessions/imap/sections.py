@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from mailplat.message import headers
 from mailplat.message.encoding import Encoding, decode
 from mailplat.message.parts import Specifier, find_section
+from mailplat.model.errors import MailError
 from mailplat.proto.imap.fetch_items import Section, SectionText
+from mailplat.proto.imap.tokens import MAX_NUMBER64
 
-__all__ = ["Piece", "from_header", "locate", "needs_header_only"]
+__all__ = ["Piece", "UnknownEncoding", "from_header", "locate", "needs_header_only"]
 
 _SPECIFIERS = {
     SectionText.ALL: Specifier.BODY,
@@ -27,6 +29,13 @@ _SPECIFIERS = {
 _HEADERS = {SectionText.HEADER, SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}
 
 
+class UnknownEncoding(MailError):
+    """A part's transfer encoding cannot be taken off (RFC 3516 §4.3)."""
+
+    imap_code = "UNKNOWN-CTE"
+    public = "Unknown transfer encoding"
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Bytes of a body, and what is made of them.
@@ -34,17 +43,31 @@ class Piece:
     Attributes:
         start: The first byte to read.
         stop: The byte behind the last to read.
-        finish: Makes the answer of what was read; None where the bytes are the answer.
+        fields: Picks header fields out of the bytes; None where that is not asked for.
+        encoding: Is taken off; None where the bytes are wanted as they are.
+        first: Of the bytes without their encoding, the first that is wanted.
+        count: Of these, how many are wanted at most.
     """
 
     start: int
     stop: int
-    finish: Callable[[bytes], bytes] | None = None
+    fields: Callable[[bytes], bytes] | None = None
+    encoding: Encoding | None = None
+    first: int = 0
+    count: int = MAX_NUMBER64
 
     @property
     def size(self) -> int:
         """How many bytes there are to read."""
         return self.stop - self.start
+
+    def finish(self, data: bytes) -> bytes:
+        """Make the answer of what was read."""
+        if self.fields is not None:
+            return self.fields(data)
+        if self.encoding is None:
+            return data
+        return decode(data, self.encoding)[self.first : self.first + self.count]
 
 
 def needs_header_only(section: Section) -> bool:
@@ -68,17 +91,32 @@ def locate(section: Section, size: int, table: bytes) -> Piece | None:
         section: What is asked for.
         size: The message's bytes.
         table: Its part table; not looked at for the message as a whole.
+
+    Raises:
+        UnknownEncoding: BINARY asks for a part whose encoding is not known.
     """
     if not section.part and section.text is SectionText.ALL:
-        return _partial(section, 0, size)
+        whole = _partial(section, 0, size)
+        # the message itself has no encoding: BINARY[] only may hold NUL
+        return Piece(whole.start, whole.stop, encoding=_plain(section))
     found = find_section(table, section.part, _SPECIFIERS[section.text])
     if found is None:
         return None
     if section.text in (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT):
         return Piece(found.start, found.end, from_header(section))
-    if section.binary and found.encoding is not Encoding.IDENTITY:
-        return Piece(found.start, found.end, _decoder(section, found.encoding))
-    return _partial(section, found.start, found.end)
+    if not section.binary:
+        return _partial(section, found.start, found.end)
+    if found.encoding is Encoding.UNKNOWN:
+        raise UnknownEncoding
+    if found.encoding is Encoding.IDENTITY:
+        part = _partial(section, found.start, found.end)
+        return Piece(part.start, part.stop, encoding=_plain(section))
+    first, count = section.partial or (0, MAX_NUMBER64)
+    return Piece(found.start, found.end, None, found.encoding, first, count)
+
+
+def _plain(section: Section) -> Encoding | None:
+    return Encoding.IDENTITY if section.binary else None
 
 
 def _partial(section: Section, start: int, end: int) -> Piece:
@@ -97,14 +135,3 @@ def _picker(section: Section) -> Callable[[bytes], bytes]:
     if section.text is SectionText.HEADER_FIELDS_NOT:
         return lambda header: headers.without(header, names)
     return lambda header: header
-
-
-def _decoder(section: Section, encoding: Encoding) -> Callable[[bytes], bytes]:
-    def finish(data: bytes) -> bytes:
-        decoded = decode(data, encoding)
-        if section.partial is None:
-            return decoded
-        first, count = section.partial
-        return decoded[first : first + count]
-
-    return finish

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mailplat.interfaces.store import Column, IMailbox, MailboxState
 from mailplat.model.flags import SEEN
-from mailplat.model.numset import MAX_NUMBER
+from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import Qresync, Select
 from mailplat.proto.imap.fetch_writer import FetchWriter, Kind
@@ -31,14 +31,14 @@ async def select(state: SessionState, command: Select) -> None:
         mailbox.close()
         raise
     if command.condstore:
-        state.use_condstore()
+        state.enable(["CONDSTORE"])
     rev2 = state.enabled("IMAP4REV2")
     view = View(
         now.uids,
         now.modseq,
         mailbox.keywords,
-        recent_uid=MAX_NUMBER + 1 if rev2 else now.recent_uid,
-        condstore=state.enabled("CONDSTORE") or state.enabled("QRESYNC"),
+        recent=None if rev2 else NumSet.span(now.recent_uid, now.uid_next - 1),
+        condstore=state.condstore,
         qresync=state.enabled("QRESYNC"),
         read_only=command.read_only,
     )
@@ -46,7 +46,6 @@ async def select(state: SessionState, command: Select) -> None:
         mailbox,
         view,
         read_only=command.read_only,
-        recent_uid=now.recent_uid,
         changed=state.store_has_news,
     )
     _describe(state, view, mailbox, now, unseen, rev2=rev2)
@@ -106,7 +105,8 @@ async def _resynchronize(state: SessionState, selected: Selected, known: Qresync
     if known.uid_validity != mailbox.uid_validity:
         return
     changes = await mailbox.changes_since(known.modseq)
-    vanished = changes.vanished
+    # what vanished a moment ago, after SELECT counted it, is told as news
+    vanished = changes.vanished - NumSet.of(changes.vanished.select(view.uids))
     if known.known_uids is not None:
         vanished = vanished & known.known_uids
     state.conversation.send(responses.vanished(vanished, earlier=True))

@@ -12,9 +12,12 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mailplat.interfaces.store import IMailbox, IWatch
+from mailplat.model.errors import NoSuchMailbox
+from mailplat.model.numset import NumSet
 from mailplat.proto.imap.view import View
 
 __all__ = ["Selected"]
@@ -27,7 +30,6 @@ class Selected:
         mailbox: The open handle; closed by `close`.
         view: What the client knows.
         read_only: Whether nothing may be changed (EXAMINE).
-        recent_uid: Messages from this UID on are recent to the session.
         changed: Called whenever the store has news.
     """
 
@@ -37,14 +39,14 @@ class Selected:
         view: View,
         *,
         read_only: bool,
-        recent_uid: int,
         changed: Callable[[], None],
     ) -> None:
         self.mailbox = mailbox
         self.view = view
         self.read_only = read_only
-        self.recent_uid = recent_uid
         self._changed = changed
+        self._holds = 0
+        self._closed = False
         self._behind = True  # something may have come between opening and watching
         self._watch: IWatch = mailbox.watch(self._told)
 
@@ -66,20 +68,38 @@ class Selected:
         while self._behind:
             self._behind = False
             view.take(await self.mailbox.changes_since(view.modseq), self.mailbox.keywords)
+            if view.owes_recent:
+                # RFC 3501 §2.3.2: recent to the first session that is told, and to no other
+                now = await self.mailbox.state(claim_recent=not self.read_only)
+                view.claimed(NumSet.span(now.recent_uid, now.uid_next - 1))
         if not view.pending:
             return b""
         told = view.tell(expunge=expunge)
         self.mailbox.acknowledge(view.acknowledged)
         return told
 
-    def extensions_changed(self, enabled: Collection[str]) -> None:
-        """The client turned extensions on: the view speaks accordingly from now on."""
-        self.view.condstore = self.view.condstore or not {"CONDSTORE", "QRESYNC"}.isdisjoint(
-            enabled
-        )
-        self.view.qresync = "QRESYNC" in enabled
+    async def is_gone(self) -> bool:
+        """Whether the mailbox was deleted."""
+        try:
+            await self.mailbox.changes_since(self.view.modseq)
+        except NoSuchMailbox:
+            return True
+        return False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the handle open for what goes on after the connection is lost."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if self._closed and not self._holds:
+                self.mailbox.close()
 
     def close(self) -> None:
         """Let go of the mailbox.  Twice is no error."""
+        self._closed = True
         self._watch.stop()
-        self.mailbox.close()
+        if not self._holds:
+            self.mailbox.close()

@@ -43,15 +43,15 @@ class _TryCreate(NoSuchMailbox):
 
 
 async def _idle(state: SessionState, command: commands.Idle) -> None:
-    state.idling = Idling(state)
     await state.tell_news(expunge=True)
+    state.idling = Idling(state)
     state.conversation.accept()
 
 
 async def _done(state: SessionState, event: commands.Done) -> None:
     if state.idling is not None:
-        idling, state.idling = state.idling, None
-        await idling.end()
+        await state.idling.end()
+        state.idling = None
     await state.tell_news(expunge=True)
     state.conversation.ok()
 
@@ -99,7 +99,13 @@ _COMMANDS: dict[type[Event], Callable[[SessionState, Any], Awaitable[None]]] = {
     commands.Xlist: listing.xlist,
 }
 
-_INTO_MAILBOX = (commands.Append, commands.Copy, commands.Move, commands.Replace)
+_INTO_MAILBOX = (
+    commands.Append,
+    commands.AppendEnd,
+    commands.Copy,
+    commands.Move,
+    commands.Replace,
+)
 
 _TELLS_ITSELF = (
     commands.Close,
@@ -142,17 +148,26 @@ class IMAPSession:
             if run is None:
                 state.conversation.bad("Not supported here")
                 return
-            if isinstance(event, Command) and not isinstance(event, _TELLS_ITSELF):
-                await state.tell_news(expunge=event.tells_expunge)
+            if isinstance(event, Command):
+                await self._before(event)
             await run(state, event)
         except NoSuchNumber:
             state.conversation.bad("No such message")
         except NoSuchMailbox as error:
-            await self._refuse(event, _TryCreate() if isinstance(event, _INTO_MAILBOX) else error)
+            if state.selected is not None and await state.selected.is_gone():
+                state.say_mailbox_deleted()
+                return
+            self._refuse(event, _TryCreate() if isinstance(event, _INTO_MAILBOX) else error)
         except MailError as error:
-            await self._refuse(event, error)
+            self._refuse(event, error)
 
-    async def _refuse(self, event: Event, error: MailError) -> None:
+    async def _before(self, command: Command) -> None:
+        if command.enables_condstore and not isinstance(command, commands.Select):
+            self._state.enable(["CONDSTORE"])
+        if not isinstance(command, _TELLS_ITSELF):
+            await self._state.tell_news(expunge=command.tells_expunge)
+
+    def _refuse(self, event: Event, error: MailError) -> None:
         if error.reason:
             _log.warn(
                 "{session} {account} {command}: {reason}",
@@ -169,5 +184,5 @@ class IMAPSession:
         append.drop(state)
         if state.idling is not None:
             idling, state.idling = state.idling, None
-            idling.cancel()
+            idling.drop()
         state.close_mailbox()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from mailplat.interfaces.net import ILink
 from mailplat.interfaces.store import IHome
 from mailplat.model.account import Account
 from mailplat.model.errors import NotPermitted, Unavailable
+from mailplat.proto.imap import responses
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.sasl import Exchange
 from mailplat.sessions.imap.selected import Selected
@@ -70,12 +72,23 @@ class SessionState:
         """Whether the client turned an extension on."""
         return capability in self.conversation.enabled
 
-    def use_condstore(self) -> None:
-        """The client used CONDSTORE, and so turned it on (RFC 7162 §3.1)."""
-        if not self.enabled("CONDSTORE"):
-            self.conversation.enable(["CONDSTORE"])
-        if self.selected is not None:
-            self.selected.view.condstore = True
+    @property
+    def condstore(self) -> bool:
+        """Whether the client is told of MODSEQs (RFC 7162 §3.1, §3.2.3)."""
+        return self.enabled("CONDSTORE") or self.enabled("QRESYNC")
+
+    def enable(self, capabilities: Collection[str]) -> None:
+        """Turn extensions on, by ENABLE or by the use of them."""
+        before = self.condstore
+        self.conversation.enable(capabilities)
+        if self.selected is None:
+            return
+        view = self.selected.view
+        view.condstore, view.qresync = self.condstore, self.enabled("QRESYNC")
+        if view.condstore and not before:
+            # RFC 7162 §3.1: the client needs to know where it begins
+            code = f"HIGHESTMODSEQ {view.modseq}"
+            self.conversation.send(responses.condition("OK", "Highest MODSEQ", code))
 
     def chosen(self) -> Selected:
         """The open mailbox; the conversation lets no command through that needs one else."""
@@ -105,6 +118,10 @@ class SessionState:
         """The open mailbox changed: who idles is told at once, others after their command."""
         if self.idling is not None:
             self.idling.news()
+
+    def say_mailbox_deleted(self) -> None:
+        """Part with a client whose open mailbox another session deleted (RFC 2180 §3.3)."""
+        self.conversation.bye("The mailbox was deleted by another session")
 
     def close_mailbox(self) -> None:
         """Let go of the open mailbox, if there is one."""

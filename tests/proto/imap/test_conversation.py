@@ -462,7 +462,7 @@ def test_idle_cut_off(play: Any) -> None:
 
 def test_line_limits_follow_the_state(play: Any) -> None:
     """8 KiB before log-in, 64 KiB after it."""
-    long = b"a ID (" + b" ".join([b'"k" "v"'] * 2000) + b")\r\n"
+    long = b"a ENABLE " + b" ".join([b"CONDSTORE"] * 2000) + b"\r\n"
     assert play(BEFORE).feed(long) == b"a BAD Line too long\r\n"
     assert play(AFTER).feed(long) == b"a OK done\r\n"
     assert play(AFTER).feed(b"a " + b"x" * 70000 + b"\r\nb NOOP\r\n") == (
@@ -516,9 +516,19 @@ def test_bad_commands_end_the_connection(play: Any) -> None:
     assert game.conversation.closing
 
 
+def test_id_may_be_long_before_log_in(play: Any) -> None:
+    """ID may have 30 fields of 1024 bytes (RFC 2971 §3.3), and no more than that."""
+    field = b'"k" "' + b"v" * 1000 + b'"'
+    assert play(BEFORE).feed(b"a ID (" + b" ".join([field] * 30) + b")\r\n") == b"a OK done\r\n"
+    long = play(BEFORE).feed(b"a ID (" + b" ".join([field] * 33) + b")\r\nb NOOP\r\n")
+    assert long == b"a BAD Line too long\r\nb OK done\r\n"
+
+
 def test_paused_while_an_answer_is_awaited() -> None:
     """Input that nobody reads is bounded, and reading goes on by itself."""
-    conversation = ServerConversation(limits=Limits(line_before_login=100, authenticate_line=50))
+    conversation = ServerConversation(
+        limits=Limits(line_before_login=100, id_line=100, authenticate_line=50)
+    )
     conversation.receive(b"a NOOP\r\n" * 100)
     assert conversation.paused
     answered = 0

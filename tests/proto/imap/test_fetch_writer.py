@@ -78,7 +78,9 @@ def test_odd_dates() -> None:
 
 def test_text_columns() -> None:
     """Sections, previews and identifiers."""
-    assert fetch_writer.string_column([b"a\0"]) == [b"~{2}\r\na\0"]
+    assert fetch_writer.string_column([b"a\0", None]) == [b"{2}\r\na\0", b"NIL"]
+    binary = fetch_writer.binary_column([b"a\0", b"a", None])
+    assert binary == [b"~{2}\r\na\0", b"{1}\r\na", b"NIL"]
     assert fetch_writer.text_column(["é", None, "a"], utf8=False) == [
         b"{2}\r\n\xc3\xa9",
         b"NIL",

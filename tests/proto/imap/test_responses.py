@@ -23,7 +23,7 @@ from mailplat.proto.imap.tokens import Mode, Tokens
         ("é".encode(), b"{2}\r\n\xc3\xa9", b'"\xc3\xa9"'),
         (b"\xff", b"{1}\r\n\xff", b"{1}\r\n\xff"),
         (b"a\r\nb", b"{4}\r\na\r\nb", b"{4}\r\na\r\nb"),
-        (b"a\0b", b"~{3}\r\na\0b", b"~{3}\r\na\0b"),
+        (b"a\0b", b"{3}\r\na\0b", b"{3}\r\na\0b"),
     ],
 )
 def test_strings(value: bytes, plain: bytes, utf8: bytes) -> None:

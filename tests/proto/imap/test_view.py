@@ -153,12 +153,19 @@ def test_a_message_that_came_and_went_is_never_told() -> None:
 
 def test_recent() -> None:
     r"""``\Recent`` goes by UID; nothing is said of it where it is not shown."""
-    view = View([3, 5], 1, NONE, recent_uid=5)
+    view = View([3, 5], 1, NONE, recent=NumSet.span(5, 6))
     assert view.recent == 1
     assert view.flag_column([3, 5], [SEEN, SEEN]) == [b"(\\Seen)", b"(\\Seen \\Recent)"]
-    view.take(Changes(2, [8]), NONE)
-    assert view.tell(expunge=False) == b"* 3 EXISTS\r\n* 2 RECENT\r\n"
-    assert View([3], 1, NONE).recent == 0
+    view.take(Changes(2, [8, 9]), NONE)
+    assert view.owes_recent
+    view.claimed(NumSet.span(9, 9))  # another session heard of 8 first
+    assert view.tell(expunge=False) == b"* 4 EXISTS\r\n* 2 RECENT\r\n"
+    assert not view.owes_recent
+    assert view.flag_column([5, 8, 9], [0, 0, 0]) == [b"(\\Recent)", b"()", b"(\\Recent)"]
+    silent = View([3], 1, NONE)
+    silent.take(Changes(2, [8]), NONE)
+    assert silent.recent == 0
+    assert not silent.owes_recent
 
 
 def test_new_keywords_are_told_first() -> None:
@@ -297,7 +304,7 @@ class ManySessions(RuleBasedStateMachine):
                 uids,
                 self.modseq,
                 NONE,
-                recent_uid=2 if kind == 0 else MAX_NUMBER + 1,
+                recent=NumSet.span(2, MAX_NUMBER) if kind == 0 else None,
                 condstore=kind == 2,
                 qresync=kind == 2,
             )

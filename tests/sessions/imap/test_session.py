@@ -198,7 +198,7 @@ S: g OK DELETE completed
 C: h LIST (SUBSCRIBED) "" * RETURN (CHILDREN)
 S: * LIST (\\HasNoChildren \\Subscribed) "/" INBOX
 S: * LIST (\\HasNoChildren \\Subscribed \\Sent) "/" Sent
-S: * LIST (\\NonExistent \\Noselect \\HasNoChildren \\Subscribed) "/" x/b
+S: * LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" x/b
 S: h OK LIST completed
 C: i LIST "" ""
 S: * LIST (\\Noselect) "/" ""
