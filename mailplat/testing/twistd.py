@@ -116,6 +116,7 @@ class Installation:
         users: int = 80,
         options: Mapping[str, str] | None = None,
         offset: int | None = None,
+        accounts: str = "",
     ) -> Installation:
         """Write configuration, certificate and accounts.
 
@@ -125,6 +126,7 @@ class Installation:
             users: How many accounts: ``u000@example.org``, ``u001@example.org``...
             options: Lines of TOML by the name of their table, besides the store.
             offset: Of the ports; None looks for one that is free.
+            accounts: Further lines of the accounts file.
         """
         made = cls(
             directory,
@@ -149,7 +151,7 @@ class Installation:
         made.data.mkdir(exist_ok=True)
         # in clear: hashing is not what takes time here
         rows = [f"{user}:{{PLAIN}}{made.password}\n" for user in made.users]
-        (made.data / "accounts").write_text("".join(rows))
+        (made.data / "accounts").write_text("".join(rows) + accounts)
         return made
 
     @property

@@ -28,8 +28,9 @@ PACKAGES = {"mbsync": "isync"}
 SHARED_OPTIONS = {
     "smtp": 'bare_newlines = "accept"\nmax_text_line = "1MiB"\nmax_errors = 20',
     "message": 'max_size = "4MiB"',
-    "log": "",
 }
+
+SHARED_ACCOUNTS = "small@example.org:{PLAIN}pass-word:quota-messages=1:quota-storage=100KiB\n"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +64,13 @@ def shared_server(
     """One server a store for many tests."""
     folder = tmp_path_factory.mktemp(f"server-{request.param}")
     server = TwistdServer(
-        Installation.make(folder, STORES[request.param], users=400, options=SHARED_OPTIONS)
+        Installation.make(
+            folder,
+            STORES[request.param],
+            users=400,
+            options=SHARED_OPTIONS,
+            accounts=SHARED_ACCOUNTS,
+        )
     )
     try:
         server.start()

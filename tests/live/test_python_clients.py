@@ -134,6 +134,33 @@ def test_eight_bit_text_and_long_lists_of_recipients(
     assert [body.endswith(message) for body in server.bodies(user)] == [True]
 
 
+def test_a_full_account_takes_no_more(server: TwistdServer) -> None:
+    """452 and OVERQUOTA until something is deleted, and nothing is stored (RFC 5321 §4.2.2)."""
+    small = "small@example.org"
+    with server.smtp() as smtp:
+        smtp.ehlo()
+        assert smtp.mail("a@elsewhere.example", ["SIZE=200000"])[0] == 250
+        code, words = smtp.rcpt(small)
+        assert (code, words[:5]) == (452, b"4.2.2")
+        smtp.rset()
+        assert smtp.mail("a@elsewhere.example")[0] == 250  # says no size
+        assert smtp.rcpt(small)[0] == 250
+        code, words = smtp.data(b"Subject: large\r\n\r\n" + b"x" * 70 + b"\r\n" * 100_000)
+        assert (code, words[:5]) == (452, b"4.2.2")
+        smtp.sendmail("a@elsewhere.example", [small], MESSAGE % b"the one")
+        assert smtp.mail("a@elsewhere.example")[0] == 250
+        code, words = smtp.rcpt(small)
+        assert (code, words[:5]) == (452, b"4.2.2")
+    with server.imap("imaps", small) as imap:
+        assert uids(imap, "ALL") == [1]
+        kind, said = imap.append("INBOX", "", "", MESSAGE % b"another")
+        assert kind == "NO"
+        assert b"OVERQUOTA" in said[0]
+        ok(imap.uid("STORE", "1", "+FLAGS", r"(\Deleted)"))
+        ok(imap.expunge())
+        ok(imap.append("INBOX", "", "", MESSAGE % b"another"))
+
+
 # POP3.
 
 
