@@ -1,0 +1,462 @@
+"""One connection to a server that we bring mail to: SMTP or LMTP, as awaitables.
+
+A `SmtpChannel` is opened, perhaps secured and logged in, and then hands over one mail after the
+other.  The conversation of `mailplat.proto.smtp.client` says what goes over the wire, and
+`mailplat.net.connection` carries it: this is the owner of the one and the session of the other.
+
+Invariants:
+
+- Each await ends: by an answer, by a time-out of its phase (RFC 5321 §4.5.3.2), or with the
+  connection.
+- `send` answers for each recipient whatever happens, and raises nothing for what a peer did.
+- Who is cancelled while he waits loses the connection: nobody else could use it any more.
+- Nothing is said over TLS before the handshake is done and, where that is asked, the server has
+  proved who it is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectBindError, ConnectError, ConnectionClosed
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.threads import deferToThread
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+
+from mailplat.interfaces.bodies import IBody
+from mailplat.interfaces.net import ILink
+from mailplat.model.credentials import PasswordCredentials
+from mailplat.model.errors import Corrupt, MailError
+from mailplat.model.reply import Reply
+from mailplat.net.client_tls import ClientTLS
+from mailplat.net.connection import Connection
+from mailplat.net.session import ConnectionOptions
+from mailplat.proto.smtp.client import ClientConversation
+from mailplat.proto.smtp.client_events import (
+    ClientEvent,
+    ContentWanted,
+    Gone,
+    Handed,
+    LoginAnswered,
+    Phase,
+    Ready,
+    TLSAnswered,
+)
+from mailplat.proto.smtp.offers import Dialect
+from mailplat.proto.smtp.peer_offers import PeerOffers
+from mailplat.proto.smtp.reply_reader import ReplyLimits
+from mailplat.proto.smtp.transfer import Result, Transfer
+
+__all__ = ["ChannelOptions", "PeerLost", "SmtpChannel", "TLSFailed", "open_channel"]
+
+_BLOCK = 65536
+"""Bytes of a message that are read and written at once."""
+
+
+class PeerLost(Exception):
+    """The server is gone, or was never there.
+
+    Attributes:
+        reply: Why: the server's own words, or ours.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+
+
+class TLSFailed(PeerLost):
+    """The connection was lost because there is no TLS with that server, or none to trust."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOptions:
+    """How to speak, and how long to wait.  Times are in seconds.
+
+    Attributes:
+        name: Our own host name, for EHLO.
+        dialect: SMTP or LMTP.
+        chunking: Whether to use BDAT where it is offered.
+        reply_limits: What one reply may be.
+        handshake: For TLS.
+        greeting: For the server's first words (RFC 5321 §4.5.3.2.1).
+        command: For the answer to EHLO, STARTTLS, AUTH, MAIL and RCPT (§4.5.3.2.2, §4.5.3.2.3).
+        data: For the answer to DATA or BDAT (§4.5.3.2.4).
+        block: For the server to read a block (§4.5.3.2.5).
+        end: For the answer to the message (§4.5.3.2.6).
+        idle: For our own next mail; then QUIT is said.
+        farewell: For the answers to RSET and QUIT.
+    """
+
+    name: str
+    dialect: Dialect = Dialect.SMTP
+    chunking: bool = True
+    reply_limits: ReplyLimits = field(default_factory=ReplyLimits)
+    handshake: float = 60.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data: float = 120.0
+    block: float = 180.0
+    end: float = 600.0
+    idle: float = 5.0
+    farewell: float = 10.0
+
+
+class _ClientConnection(Connection[ClientEvent]):
+    """Carries the conversation; time-outs go by what is waited for."""
+
+    def __init__(
+        self,
+        channel: SmtpChannel,
+        conversation: ClientConversation,
+        options: ChannelOptions,
+        *,
+        clock: IReactorTime,
+        session_id: str,
+    ) -> None:
+        super().__init__(
+            conversation,
+            channel.bind,
+            clock=clock,
+            session_id=session_id,
+            options=ConnectionOptions(
+                handshake_timeout=options.handshake,
+                stall_timeout=options.block,
+                close_timeout=options.farewell,
+            ),
+            released=channel.released,
+        )
+        self._channel = channel
+        self._smtp = conversation
+        self._patience = _patience(options)
+
+    def patience(self) -> float:
+        """See `Connection.patience`."""
+        return self._patience[self._smtp.phase]
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand the server's bytes on; each whole reply gives it time anew."""
+        before = self._smtp.replies
+        super().dataReceived(data)
+        if self._smtp.replies != before and not self._lost:
+            self._since = self._clock.seconds()
+            self._deadline.move(self._expiry())
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up: go on, unless the server is not who it should be."""
+        fault = self._channel.tls.fault() if self._channel.tls is not None else ""
+        if fault:
+            self._channel.why_lost = Reply.of(451, f"No TLS to trust: {fault}", "4.7.5")
+            self.abort()
+        else:
+            super().handshakeCompleted()
+
+    def begin_tls(self, tls: ClientTLS) -> None:
+        """Begin TLS as soon as what was said is sent."""
+        self._tls = tls
+        self.start_tls()
+
+    def say_timeout(self) -> None:
+        """Say goodbye where we had nothing to say; give up where the server had."""
+        phase = self._smtp.phase
+        if phase is Phase.IDLE:
+            self._smtp.quit()
+        else:
+            self._smtp.abandon(Reply.of(451, f"Timed out waiting for {phase.value}", "4.4.2"))
+
+    def say_shutdown(self) -> None:
+        """Say goodbye."""
+        if self._smtp.phase is Phase.IDLE:
+            self._smtp.quit()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """All is over: say why, as far as that is known."""
+        self._channel.lost_by(reason, self._securing)
+        super().connectionLost(reason)
+
+
+def _patience(options: ChannelOptions) -> dict[Phase, float]:
+    return {
+        Phase.GREETING: options.greeting,
+        Phase.HELLO: options.command,
+        Phase.STARTTLS: options.command,
+        Phase.LOGIN: options.command,
+        Phase.IDLE: options.idle,
+        Phase.MAIL: options.command,
+        Phase.RCPT: options.command,
+        Phase.DATA: options.data,
+        Phase.CONTENT: options.block,
+        Phase.CHUNK: options.data,
+        Phase.END: options.end,
+        Phase.RESET: options.farewell,
+        Phase.QUIT: options.farewell,
+    }
+
+
+class SmtpChannel:
+    """A connection to a server, as its one user sees it; `open_channel` makes it.
+
+    Attributes:
+        tls: What protects the connection; None in clear.
+        why_lost: Why the connection is gone; None while it is not.
+        tls_failed: It is gone because TLS did not come to be.
+        when_gone: Called once the connection is gone, if somebody wants to know.
+    """
+
+    def __init__(self, conversation: ClientConversation, tls: ClientTLS | None) -> None:
+        self.tls = tls
+        self.why_lost: Reply | None = None
+        self.tls_failed = False
+        self.when_gone: Callable[[], None] | None = None
+        self._conversation = conversation
+        self._link: ILink | None = None
+        self._connection: _ClientConnection | None = None
+        self._events: deque[ClientEvent] = deque()
+        self._waiting: Deferred[None] | None = None
+        self._gone = False
+        self._quitting = False
+        self._body: IBody | None = None
+
+    # For its user.
+
+    @property
+    def offers(self) -> PeerOffers:
+        """What the server offers."""
+        return self._conversation.offers
+
+    @property
+    def transfers(self) -> int:
+        """How many mails were handed over, well or not."""
+        return self._conversation.transfers
+
+    @property
+    def usable(self) -> bool:
+        """Whether a mail can be handed over now, as far as is known."""
+        return not (self._gone or self._quitting or self._conversation.over) and (
+            self._conversation.phase in (Phase.IDLE, Phase.RESET)
+        )
+
+    @property
+    def protected(self) -> bool:
+        """Whether TLS protects the connection."""
+        return self._conversation.tls
+
+    async def secure(self, tls: ClientTLS) -> bool:
+        """Begin TLS by STARTTLS (RFC 3207); False if the server refuses.
+
+        Raises:
+            PeerLost: The server is gone; `TLSFailed` where TLS is the reason.
+        """
+        self._conversation.start_tls()
+        answered = await self._next()
+        assert isinstance(answered, TLSAnswered)
+        if not answered.reply.positive:
+            return False
+        assert self._connection is not None
+        self.tls = tls
+        self._connection.begin_tls(tls)
+        ready = await self._next()
+        assert isinstance(ready, Ready)
+        return True
+
+    async def login(self, credentials: PasswordCredentials) -> Reply:
+        """Log in; tells what the server answered.
+
+        Raises:
+            ValueError: There is no mechanism in common.
+            PeerLost: The server is gone.
+        """
+        self._conversation.login(credentials)
+        answered = await self._next()
+        assert isinstance(answered, LoginAnswered)
+        return answered.reply
+
+    async def send(self, transfer: Transfer, body: IBody) -> tuple[Result, ...]:
+        """Hand a mail over: a result for each recipient, in their order.
+
+        Args:
+            transfer: Whom it is from and for.
+            body: Its bytes; read while they are sent, not closed.
+        """
+        self._body = body
+        self._conversation.send(transfer)
+        try:
+            handed = await self._next()
+        finally:
+            self._body = None
+        assert isinstance(handed, Handed)
+        return handed.results
+
+    def quit(self) -> None:
+        """Say goodbye; the connection ends by itself."""
+        if not (self._gone or self._quitting):
+            self._quitting = True
+            assert self._connection is not None
+            self._conversation.quit()
+            self._connection.flush()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        if self._connection is not None and not self._gone:
+            self._connection.abort()
+
+    async def _next(self) -> ClientEvent:
+        """Say what is to be said, and wait for the next event."""
+        if self._link is not None:
+            self._link.flush()
+        while not self._events:
+            if self._gone:  # what came before it was told
+                assert self.why_lost is not None
+                raise (TLSFailed if self.tls_failed else PeerLost)(self.why_lost)
+            self._waiting = Deferred(lambda _: self.abort())
+            await self._waiting
+        return self._events.popleft()
+
+    # For the connection: its session.
+
+    async def connect(self, connection: _ClientConnection, endpoint: IStreamClientEndpoint) -> None:
+        """Connect, and wait until the server has greeted; `open_channel` calls it.
+
+        Raises:
+            PeerLost: It did not; `TLSFailed` where TLS is the reason.
+        """
+        factory: Any = Factory.forProtocol(lambda: connection)
+        factory.noisy = False
+        try:
+            if self.tls is not None:
+                factory = TLSMemoryBIOFactory(self.tls, True, factory)
+            await endpoint.connect(factory)
+        except (ConnectError, ConnectBindError, ConnectionClosed) as error:
+            raise PeerLost(_cannot_connect(error)) from error
+        self._connection = connection
+        ready = await self._next()
+        assert isinstance(ready, Ready)
+
+    def bind(self, link: ILink) -> SmtpChannel:
+        """Take the connection, once it is there."""
+        self._link = link
+        return self
+
+    async def opened(self) -> None:
+        """See `Session.opened`: the server speaks first."""
+
+    async def answer(self, event: ClientEvent) -> None:
+        """See `Session.answer`: give the message's bytes, or tell who waits."""
+        if isinstance(event, ContentWanted):
+            await self._give_content()
+        else:
+            self._tell(event)
+
+    async def closed(self) -> None:
+        """See `Session.closed`: `released` follows."""
+
+    def lost_by(self, reason: Failure, securing: bool) -> None:
+        """The transport says why the connection is lost."""
+        self.tls_failed = securing or self.tls_failed or bool(reason.check(SSL.Error))
+        if self.why_lost is None:
+            phase = self._conversation.phase
+            if self.tls_failed:
+                self.why_lost = Reply.of(451, f"No TLS with the server: {_why(reason)}", "4.7.5")
+            else:
+                self.why_lost = Reply.of(451, f"Connection lost before {phase.value}", "4.4.2")
+
+    def released(self) -> None:
+        """The connection is over, and so is whatever was under way."""
+        assert self.why_lost is not None
+        self._conversation.abandon(self.why_lost)
+        while (event := self._conversation.next_event()) is not None:
+            self._tell(event)
+        self._gone = True
+        self._wake()
+        when_gone, self.when_gone = self.when_gone, None
+        if when_gone is not None:
+            when_gone()
+
+    async def _give_content(self) -> None:
+        conversation, body, link, position = self._conversation, self._body, self._link, 0
+        if body is None or link is None:  # nobody waits for the outcome any more
+            self.abort()
+            return
+        while conversation.streaming:
+            stop = min(position + _BLOCK, body.size)
+            block = b""
+            if position < stop:
+                if body.in_memory:
+                    block = body.read(position, stop)
+                else:
+                    block = await deferToThread(body.read, position, stop)
+            if len(block) != stop - position:
+                self.why_lost = Reply.to_error(MailError())
+                raise Corrupt(f"a message of {body.size} bytes ends at {position + len(block)}")
+            position = stop
+            conversation.content(block, last=position == body.size)
+            await link.drained()
+
+    def _tell(self, event: ClientEvent) -> None:
+        if isinstance(event, Gone):
+            self.why_lost = event.reply
+            self._gone = True
+            self._wake()
+        elif not isinstance(event, ContentWanted):
+            self._events.append(event)
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.called:
+            waiting.callback(None)
+
+
+def _cannot_connect(error: Exception) -> Reply:
+    return Reply.of(451, f"Cannot connect: {error or type(error).__name__}", "4.4.1")
+
+
+def _why(reason: Failure) -> str:
+    """Say what is wrong with TLS, in a few words."""
+    error = reason.value
+    if isinstance(error, SSL.Error) and error.args and error.args[0]:
+        return str(error.args[0][0][-1])
+    return "the connection was lost in the handshake"
+
+
+async def open_channel(
+    endpoint: IStreamClientEndpoint,
+    options: ChannelOptions,
+    *,
+    clock: IReactorTime,
+    session_id: str,
+    tls: ClientTLS | None = None,
+) -> SmtpChannel:
+    """Connect to a server, and wait for its greeting and for what it offers.
+
+    Args:
+        endpoint: Where it is; has a time-out of its own for connecting.
+        options: How to speak.
+        clock: For time-outs.
+        session_id: For the log.
+        tls: TLS from the first byte on (RFC 8314 §3.3); None to begin in clear.
+
+    Raises:
+        PeerLost: The server cannot be reached or turns us away; `TLSFailed` where TLS is the
+            reason.
+    """
+    conversation = ClientConversation(
+        options.name,
+        dialect=options.dialect,
+        limits=options.reply_limits,
+        tls=tls is not None,
+        chunking=options.chunking,
+    )
+    channel = SmtpChannel(conversation, tls)
+    connection = _ClientConnection(
+        channel, conversation, options, clock=clock, session_id=session_id
+    )
+    await channel.connect(connection, endpoint)
+    return channel
