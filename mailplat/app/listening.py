@@ -30,7 +30,11 @@ from mailplat.sessions.pop3 import Pop3Options, Pop3Session
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.session import SmtpSession
 
-__all__ = ["ports_of"]
+__all__ = ["ports_of", "with_backlog"]
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted.  With Twisted's 50 a burst of clients loses packets,
+and waits for a second or more until it tries again; the system may allow less."""
 
 
 def ports_of(parts: Parts) -> list[Port]:
@@ -46,11 +50,19 @@ def _port(parts: Parts, listener: Listener) -> Port:
         listening = behind_tls(factory, parts.tls)
     return Port(
         listener.name,
-        listener.endpoint,
+        with_backlog(listener.endpoint),
         listening,
         factory,
         lambda address: _describe(listener, address),
     )
+
+
+def with_backlog(endpoint: str) -> str:
+    """Say how many connections may wait at an endpoint, unless its description does."""
+    kind = endpoint.partition(":")[0]
+    if kind not in ("tcp", "tcp6", "unix") or ":backlog=" in endpoint:
+        return endpoint
+    return f"{endpoint}:backlog={BACKLOG}"
 
 
 def _describe(listener: Listener, address: Any) -> str:

@@ -12,7 +12,7 @@ from mailplat.config.options import Configuration
 from mailplat.config.sections.server import ListenerOptions, ListenerProtocol, TLSUse
 from mailplat.config.values import IPAddress
 
-__all__ = ["BACKLOG", "STANDARD_PORTS", "Listener", "listeners_of", "tls_by_default"]
+__all__ = ["STANDARD_PORTS", "Listener", "listeners_of", "tls_by_default"]
 
 STANDARD_PORTS = {
     ListenerProtocol.SMTP: 25,
@@ -24,10 +24,6 @@ STANDARD_PORTS = {
     ListenerProtocol.IMAPS: 993,
 }
 """RFC 5321 §4.5.4.2, RFC 6409 §3.1, RFC 8314 §7; LMTP has no port of its own (RFC 2033 §5)."""
-
-BACKLOG = 1024
-"""Connections that may wait to be accepted.  With Twisted's 50 a burst of clients loses packets, and
-waits a second or more until it tries again; the system has the last word (net.core.somaxconn)."""
 
 _IMPLICIT = {ListenerProtocol.SUBMISSIONS, ListenerProtocol.POP3S, ListenerProtocol.IMAPS}
 
@@ -92,5 +88,5 @@ def _endpoints(table: ListenerOptions, configuration: Configuration) -> list[str
 
 def _tcp(port: int, address: IPAddress) -> str:
     if ":" in address:
-        return f"tcp6:{port}:interface=" + address.replace(":", "\\:") + f":backlog={BACKLOG}"
-    return f"tcp:{port}:interface={address}:backlog={BACKLOG}"
+        return f"tcp6:{port}:interface=" + address.replace(":", "\\:")
+    return f"tcp:{port}:interface={address}"

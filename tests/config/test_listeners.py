@@ -24,15 +24,15 @@ def test_standard() -> None:
     found = listeners('[server]\nlisten = ["127.0.0.1", "::1"]\nport_offset = 10000')
     assert len(found) == 14
     assert [(one.name, one.endpoint, one.tls) for one in found[::2]] == [
-        ("smtp", "tcp:10025:interface=127.0.0.1:backlog=1024", TLSUse.STARTTLS),
-        ("submission", "tcp:10587:interface=127.0.0.1:backlog=1024", TLSUse.STARTTLS),
-        ("submissions", "tcp:10465:interface=127.0.0.1:backlog=1024", TLSUse.IMPLICIT),
-        ("pop3", "tcp:10110:interface=127.0.0.1:backlog=1024", TLSUse.STARTTLS),
-        ("pop3s", "tcp:10995:interface=127.0.0.1:backlog=1024", TLSUse.IMPLICIT),
-        ("imap", "tcp:10143:interface=127.0.0.1:backlog=1024", TLSUse.STARTTLS),
-        ("imaps", "tcp:10993:interface=127.0.0.1:backlog=1024", TLSUse.IMPLICIT),
+        ("smtp", "tcp:10025:interface=127.0.0.1", TLSUse.STARTTLS),
+        ("submission", "tcp:10587:interface=127.0.0.1", TLSUse.STARTTLS),
+        ("submissions", "tcp:10465:interface=127.0.0.1", TLSUse.IMPLICIT),
+        ("pop3", "tcp:10110:interface=127.0.0.1", TLSUse.STARTTLS),
+        ("pop3s", "tcp:10995:interface=127.0.0.1", TLSUse.IMPLICIT),
+        ("imap", "tcp:10143:interface=127.0.0.1", TLSUse.STARTTLS),
+        ("imaps", "tcp:10993:interface=127.0.0.1", TLSUse.IMPLICIT),
     ]
-    assert found[1].endpoint == "tcp6:10025:interface=\\:\\:1:backlog=1024"
+    assert found[1].endpoint == "tcp6:10025:interface=\\:\\:1"
 
 
 @pytest.mark.filterwarnings("ignore:'(spwd|crypt)' is deprecated")  # other plugins import them
