@@ -207,6 +207,14 @@ class View:
             column[start:stop] = self.flags.column(masks[start:stop], recent=True)
         return column
 
+    def learn_keywords(self, keywords: Sequence[str]) -> bytes:
+        """Take over the mailbox's keywords; tell those that are new.
+
+        To be called before masks are spelled that were read just now.
+        """
+        self.flags.keywords = keywords
+        return self._tell_keywords()
+
     # changes in
 
     def take(self, changes: Changes, keywords: Sequence[str]) -> None:
@@ -285,13 +293,12 @@ class View:
             silent: Whether the flags are not told; with CONDSTORE the MODSEQs still are
                 (RFC 7162 §3.1.3).
         """
-        self.flags.keywords = keywords
         modseqs = dict(zip(result.uids, result.modseqs, strict=True))
         if self._changed:
             self._settle(result, silent=silent)
         if result.modseq > self.modseq and (not silent or self._only_change(result)):
             self._own.update(modseqs)  # their echo is still to come
-        told = self._tell_keywords()
+        told = self.learn_keywords(keywords)
         if silent and not self.condstore:
             return told
         if not silent:

@@ -40,7 +40,8 @@ async def store(state: SessionState, command: Store) -> None:
         # RFC 7162 §3.1.3: OK, and who was refused
         state.conversation.ok("Some messages have changed since", f"MODIFIED {refused}")
     elif not command.uid and len(stored.uids) < len(selection):
-        raise Expunged  # RFC 2180 §4.2.1: the flags of those that are left were stored
+        # RFC 5530 §3: the flags of those that are left were stored
+        state.conversation.ok("Some messages were removed", Expunged.imap_code)
     else:
         state.conversation.ok()
 

@@ -137,6 +137,9 @@ class _Fetching:
             if len(rows.uids) < len(block):
                 complete = False
                 block = self._selected.view.select_uids(rows.uids)
+            if Column.FLAGS in self._columns:
+                view, keywords = self._selected.view, self._selected.mailbox.keywords
+                self._state.conversation.send(view.learn_keywords(keywords))
             if self._changed_since is not None:
                 block, rows = _changed(block, rows, self._changed_since)
             if self._marks:

@@ -116,5 +116,6 @@ async def _resynchronize(state: SessionState, selected: Selected, known: Qresync
     rows = await mailbox.rows(uids, (Column.FLAGS, Column.MODSEQ))
     chosen = view.select_uids(rows.uids)
     writer = FetchWriter([(b"UID", Kind.NUMBER), (b"FLAGS", Kind.READY), (b"MODSEQ", Kind.MODSEQ)])
+    state.conversation.send(view.learn_keywords(mailbox.keywords))
     flags = view.flag_column(rows.uids, rows[Column.FLAGS])
     state.conversation.send(writer.block(chosen.numbers, rows.uids, flags, rows[Column.MODSEQ]))
