@@ -103,18 +103,13 @@ def test_who_does_not_read_is_left(impatient: TwistdServer) -> None:
             fill()
 
 
-def burst(server: TwistdServer, count: int) -> None:
-    """Open many connections before reading from any."""
-    with contextlib.ExitStack() as stack:
-        wires = [stack.enter_context(server.connect("smtp")) for _ in range(count)]
-        for wire in wires:
-            assert wire.recv(4) == b"220 "
-
-
 def test_a_burst_of_connections_is_served_at_once(server: TwistdServer) -> None:
     """None waits for its first packet to be sent again, which takes a second."""
     begun = time.monotonic()
-    burst(server, 400)
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(server.connect("smtp")) for _ in range(400)]
+        for wire in wires:
+            assert wire.recv(4) == b"220 "
     assert time.monotonic() - begun < 0.9
 
 
@@ -132,9 +127,10 @@ def test_one_connection_too_many_is_told_so(impatient: TwistdServer) -> None:
             "imap": b"* BYE",
         }
         for name in PORTS:
-            with server.connect(name) as wire:
+            said = b""
+            with contextlib.suppress(ConnectionError), server.connect(name) as wire:
                 said = rest(wire)
-                assert said.startswith(words.get(name, b"")), said
+            assert said.startswith(words.get(name, b"")), said
 
     def welcome() -> bool:
         with server.connect("imap") as wire:
