@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any
@@ -97,11 +98,14 @@ class IndexedMailbox:
         """See `IMailbox.state`."""
         await self._ready()
         columns = self._columns
-        recent_uid = columns.recent_uid
-        if claim_recent and recent_uid < columns.uid_next:
-            operation = partial(messages.claim_recent, mailbox_id=columns.id)
+        uid_next, recent_uid = columns.uid_next, columns.recent_uid
+        now = MailboxState(columns.uids[:], uid_next, columns.modseq, recent_uid)
+        if claim_recent and recent_uid < uid_next:
+            # only what is told of here is claimed: more may come meanwhile
+            operation = partial(messages.claim_recent, mailbox_id=columns.id, uid_next=uid_next)
             recent_uid = await self._store.writer.submit(operation, self._subject)
-        return MailboxState(columns.uids[:], columns.uid_next, columns.modseq, recent_uid)
+            return replace(now, recent_uid=min(recent_uid, uid_next))
+        return now
 
     async def rows(self, uids: Sequence[int] | NumSet, columns: Collection[Column]) -> Rows:
         """See `IMailbox.rows`."""
@@ -117,15 +121,13 @@ class IndexedMailbox:
             else:
                 others.append(column)
         if others:
-            lost = await self._read_summaries(found, others, values)
-            if lost:
+            while lost := await self._read_summaries(found, others, values):
                 # expunged while their summaries were being read
                 kept = [uid not in lost for uid in found]
                 found = array("I", compress(found, kept))
                 for column in columns:
                     if column in MEMORY_COLUMNS:
                         values[column] = list(compress(values[column], kept))
-                await self._read_summaries(found, others, values)
         return Rows(found, values)
 
     async def _read_summaries(

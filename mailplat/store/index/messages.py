@@ -349,13 +349,13 @@ def set_places(tx: Transaction, mailbox_id: int, places: Mapping[int, str]) -> N
         tx.run(sql, [*(value for pair in some for value in pair), mailbox_id])
 
 
-def claim_recent(tx: Transaction, mailbox_id: int) -> int:
-    """Take the recent messages; give the first UID that was not claimed before."""
+def claim_recent(tx: Transaction, mailbox_id: int, uid_next: int) -> int:
+    """Take the recent messages below a UID; give the first UID that was not claimed before."""
     home, mailbox = get_mailbox(tx, mailbox_id)
     before = mailbox.recent_uid
-    if before < mailbox.uid_next:
-        mailbox.recent_uid = mailbox.uid_next
-        mailbox.recent = 0
+    if before < uid_next:
+        mailbox.recent_uid = uid_next
+        mailbox.recent = len(_read_masks(tx, mailbox, NumSet.span(uid_next, mailbox.uid_next))[0])
         tx.touch_mailbox(mailbox)
         tx.note(home, mailbox)
     return before
