@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -27,6 +28,7 @@ from mailplat.model.mailbox import QuotaLimit, SpecialUse
 from mailplat.model.verdict import Action
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import ConnectionLimits, LoginThrottle
+from mailplat.net.resolver import ResolverOptions, servers_of, system_resolver
 from mailplat.net.tls import CertificateFiles, TLSContexts
 from mailplat.proto.sasl import PASSWORD_MECHANISMS, Mechanisms
 from mailplat.routes.local import LocalRoutes
@@ -150,7 +152,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         mechanisms=_mechanisms(configuration.auth),
         scan_limits=ScanLimits(depth=options.mime_depth, parts=options.mime_parts),
         listeners=listeners,
-        rules=tuple(_rules(configuration, FilterSettings(reactor, hostname, str(data)))),
+        rules=tuple(_rules(configuration, _filter_settings(reactor, hostname, data))),
     )
 
 
@@ -175,6 +177,16 @@ def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSCo
     files = [CertificateFiles(tls.certificate, tls.key, password)]
     files += [CertificateFiles(host.certificate, host.key) for host in tls.hosts]
     return TLSContexts(files, minimum=f"TLSv{tls.minimum_version.value}")
+
+
+def _filter_settings(reactor: Any, hostname: str, data: Path) -> FilterSettings:
+    """Give filters a resolver that asks the system's name servers."""
+    try:
+        servers = servers_of(Path("/etc/resolv.conf").read_text())
+    except OSError:
+        servers = servers_of("")
+    resolver = system_resolver(reactor, ResolverOptions(servers))
+    return FilterSettings(reactor, hostname, str(data), resolver)
 
 
 def _rules(configuration: Configuration, settings: FilterSettings) -> Any:

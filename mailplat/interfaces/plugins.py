@@ -8,8 +8,9 @@ their part only when its factory is called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from zope.interface import Attribute, Interface
@@ -17,6 +18,7 @@ from zope.interface import Attribute, Interface
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
+from mailplat.interfaces.resolver import IResolver
 from mailplat.interfaces.store import Folder, IStore
 from mailplat.model.mailbox import QuotaLimit
 
@@ -59,12 +61,14 @@ class FilterSettings:
         hostname: The server's own name, as it stands in trace fields.
         directory: The data directory; relative paths in an argument begin there.
         resolver: What asks the DNS; None where nothing does.
+        now: Tells the time, in seconds since 1970 UTC.
     """
 
     reactor: Any
     hostname: str = "localhost"
     directory: str = "."
-    resolver: Any = None
+    resolver: IResolver | None = None
+    now: Callable[[], float] = time
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ class IFilterPlugin(Interface):
     prefix: str = Attribute("The word before the first colon.")
 
     def filter(name: str, argument: str, settings: FilterSettings) -> IFilter:
-        """Make a filter out of what follows the first colon.  Does not block.
+        """Make a filter out of what follows the first colon.
 
         Raises:
             ConfigurationFault: The argument cannot be read; the reason says what is expected.
