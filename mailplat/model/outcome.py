@@ -17,10 +17,13 @@ class Delivered:
     Attributes:
         where: The mailbox or the remote host, for the log and for success reports.
         reply: What a remote host said, if there was one.
+        reports: Whether the remote host took over to report success, since it was given what the
+            sender asked for (RFC 3461 §5.2.1); else the queue does.
     """
 
     where: str
     reply: Reply | None = None
+    reports: bool = False
 
 
 @dataclass(frozen=True, slots=True)

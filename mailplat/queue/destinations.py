@@ -1,0 +1,130 @@
+"""How much goes to one destination at once: a window that learns from what happens.
+
+As Postfix's queue manager does it (its SCHEDULER_README): the window grows by one with each
+delivery that reaches the destination and shrinks by one with each that does not; when a whole
+window's worth of attempts in a row could not reach it, it is dead and rests, whatever else waits
+for it.  Afterwards one attempt finds out; only when that reaches it, the others follow.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from mailplat.interfaces.agents import RELAY_AGENT
+from mailplat.interfaces.spool import Lane, Spooled
+from mailplat.model.envelope import Recipient
+from mailplat.model.outcome import Deferred, Outcome
+
+__all__ = ["ActiveLane", "Window", "unreachable"]
+
+
+def unreachable(outcomes: Mapping[Recipient, Outcome]) -> Deferred | None:
+    """Tell whether an attempt did not even reach its destination, and what came of it.
+
+    A destination is not reached where all recipients are deferred with the code 421, or for a
+    reason of the network or of the other system (RFC 3463 §3.5: X.4.x, §3.4: X.3.2).
+    """
+    last: Deferred | None = None
+    for outcome in outcomes.values():
+        if not isinstance(outcome, Deferred):
+            return None
+        status = outcome.reply.status
+        if outcome.reply.code != 421 and not status.startswith("4.4.") and status != "4.3.2":
+            return None
+        last = outcome
+    return last
+
+
+class Window:
+    """How many attempts a destination may have under way.
+
+    Args:
+        first: For a destination that nothing is known of.
+        most: For the best one.
+        failures: How often it was dead in a row before.
+
+    Attributes:
+        size: Attempts at once, now.
+        dead: Whether it is to be left alone.
+        failures: How often in a row it was dead, now included.
+    """
+
+    def __init__(self, first: int, most: int, failures: int = 0) -> None:
+        self.size = 1.0 if failures else float(min(first, most))
+        self.dead = False
+        self.failures = failures
+        self._first = first
+        self._most = most
+        self._lost = 0.0  # the part of a window that failed in a row
+
+    def reached(self) -> bool:
+        """An attempt reached it; tell whether it came back from being dead."""
+        back = bool(self.failures)
+        if back:
+            self.failures = 0
+            self.size = float(self._first)
+        self._lost = 0.0
+        self.size = min(self.size + 1.0, float(self._most))
+        return back and not self.dead
+
+    def missed(self) -> bool:
+        """An attempt did not reach it; tell whether it is dead now, and was not before."""
+        self._lost += 1.0 / self.size
+        self.size = max(self.size - 1.0, 1.0)
+        if self.dead or (self._lost < 0.999 and not self.failures):
+            return False
+        self.dead = True
+        self.failures += 1
+        return True
+
+
+class ActiveLane:
+    """A lane that has mail in memory.
+
+    Args:
+        lane: Which.
+        window: How much at once.
+
+    Attributes:
+        waiting: Mails that can be tried, the oldest first.
+        running: Queue ids of mails under way.
+        stale: Whether the spool may have more for it.
+        in_turn: Whether it stands in line for its next attempt.
+    """
+
+    def __init__(self, lane: Lane, window: Window) -> None:
+        self.lane = lane
+        self.window = window
+        self.waiting: deque[Spooled] = deque()
+        self.running: set[str] = set()
+        self.stale = True
+        self.in_turn = False
+
+    @property
+    def startable(self) -> bool:
+        """Whether its next mail may be tried now."""
+        return (
+            bool(self.waiting)
+            and not self.window.dead
+            and len(self.running) < int(self.window.size)
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is in memory, and nothing known to be in the spool."""
+        return not self.running and (self.window.dead or not (self.waiting or self.stale))
+
+    @property
+    def held(self) -> set[str]:
+        """Queue ids of all its mails in memory."""
+        return self.running | {mail.queue_id for mail in self.waiting}
+
+    def forget(self, queue_ids: Iterable[str]) -> None:
+        """Take mails out that wait."""
+        gone = set(queue_ids)
+        self.waiting = deque(mail for mail in self.waiting if mail.queue_id not in gone)
+
+    def __str__(self) -> str:
+        """Name the lane for the log."""
+        return self.lane.destination if self.lane.agent == RELAY_AGENT else self.lane.agent

@@ -1,0 +1,450 @@
+"""Drives the queue: takes what is due out of the spool, lets agents try, notes what came of it.
+
+Invariants:
+
+- A mail is tried in a lane by one attempt at a time; what came of it is in the spool before the
+  next one.  If it cannot be written down, the attempt is not repeated: writing is.
+- In memory is what is under way and a bounded number of mails that come next, however many wait.
+- Nothing polls: the runner looks when mail was accepted, when an attempt ended, when the operator
+  changed something, and exactly when the spool says that something will be due.
+- An agent that raises, answers too little or too much, or is not there, has deferred.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mailplat.interfaces.agents import Attempt, IDeliveryAgent
+from mailplat.interfaces.spool import IQueueSpool, Lane, Pending, Settlement, Spooled
+from mailplat.model import outcome as answers
+from mailplat.model.envelope import Recipient
+from mailplat.model.errors import MailError, NoSuchMail
+from mailplat.model.outcome import Outcome
+from mailplat.model.reply import Reply
+from mailplat.queue.destinations import ActiveLane, Window, unreachable
+from mailplat.queue.results import Results, log_outcome
+from mailplat.queue.schedule import Schedule
+
+__all__ = ["QueueLimits", "Runner"]
+
+_log = Logger()
+
+_BROKEN = Reply.of(451, "Something went wrong here", "4.3.0")
+_NO_AGENT = Reply.of(451, "Nothing here can bring it there now", "4.3.5")
+_TOGETHER = 100
+"""Mails whose deadlines are looked at together."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """What the runner may do at once.
+
+    Attributes:
+        attempts: Under way, all lanes together (Postfix default_process_limit: 100).
+        per_destination: Under way in one lane (Postfix default_destination_concurrency_limit: 20).
+        first: Under way in a lane that nothing is known of (Postfix initial_..._concurrency: 5).
+        recipients: Of one attempt (Postfix default_destination_recipient_limit: 50).
+        lanes: With mail in memory.
+        waiting: Recipients of one lane that are in memory beside those under way.
+        retry: Seconds until something that failed here is done again.
+        grace: Seconds that attempts may take to end when the server stops.
+    """
+
+    attempts: int = 100
+    per_destination: int = 20
+    first: int = 5
+    recipients: int = 50
+    lanes: int = 500
+    waiting: int = 100
+    retry: float = 10.0
+    grace: float = 30.0
+
+
+class Runner:
+    """Works on a spool.
+
+    Args:
+        spool: Open while the runner is.
+        agents: The delivery agents by name.
+        results: Says what is to be noted of attempts and deadlines.
+        schedule: When to try.
+        clock: For exact wake-ups.
+        now: The time, seconds since 1970 UTC, in step with the clock.
+        random: Gives numbers from 0 to 1.
+        limits: What may be done at once.
+    """
+
+    def __init__(
+        self,
+        spool: IQueueSpool,
+        agents: Mapping[str, IDeliveryAgent],
+        results: Results,
+        schedule: Schedule,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        random: Callable[[], float],
+        limits: QueueLimits | None = None,
+    ) -> None:
+        self._spool = spool
+        self._agents = agents
+        self._results = results
+        self._schedule = schedule
+        self._clock = clock
+        self._now = now
+        self._random = random
+        self._limits = limits or QueueLimits()
+        self._open = False
+        self._lanes: dict[Lane, ActiveLane] = {}
+        self._turns: deque[ActiveLane] = deque()
+        self._attempts: set[Deferred[None]] = set()
+        self._asking: set[Deferred[Mapping[Recipient, Outcome]]] = set()
+        self._starting = False
+        self._looking: Deferred[None] | None = None
+        self._look_again = False
+        self._look_at_times = False
+        self._generation = 0
+        self._more_lanes = False
+        self._timer: IDelayedCall | None = None
+        self._pauses: set[Deferred[None]] = set()
+
+    # life
+
+    async def open(self) -> None:
+        """Begin; what a former run left is found in the spool."""
+        self._open = True
+        self._spool.watch(self.new_mail)
+        self.changed()
+
+    async def close(self) -> None:
+        """Start nothing more; wait for what is under way, but not for long."""
+        self._open = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        cut = self._clock.callLater(self._limits.grace, self._cut_off)
+        for pause in list(self._pauses):
+            pause.cancel()
+        if self._looking is not None:
+            await self._looking
+        await DeferredList(list(self._attempts))
+        if cut.active():
+            cut.cancel()
+
+    def _cut_off(self) -> None:
+        for asking in list(self._asking):
+            asking.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything goes on that does not wait for the clock."""
+        return self._looking is not None or len(self._attempts) > len(self._pauses)
+
+    # what wakes it
+
+    def new_mail(self, lanes: Collection[Lane]) -> None:
+        """These lanes got mail that is due."""
+        for lane in lanes:
+            if lane in self._lanes:
+                self._lanes[lane].stale = True
+        self._by(int(self._now() + self._schedule.warn_after))
+        self._look()
+
+    def changed(self) -> None:
+        """Anything may have changed in the spool: forget what was read, and look again."""
+        for active in self._lanes.values():
+            active.waiting.clear()
+            active.stale = True
+        self._generation += 1
+        self._look_at_times = True
+        self._look()
+
+    def _by(self, time: int) -> None:
+        """Look at this time, seconds since 1970, or before."""
+        if not self._open:
+            return
+        delay = max(0.0, time - self._now())
+        if self._timer is not None:
+            if self._timer.getTime() <= self._clock.seconds() + delay:
+                return
+            self._timer.cancel()
+        self._timer = self._clock.callLater(delay, self._time_came)
+
+    def _time_came(self) -> None:
+        self._timer = None
+        self._look_at_times = True
+        self._look()
+
+    # looking
+
+    def _look(self) -> None:
+        self._look_again = True
+        if self._looking is None and self._open:
+            looking = Deferred.fromCoroutine(self._look_while_asked())
+            self._looking = None if looking.called else looking
+
+    async def _look_while_asked(self) -> None:
+        try:
+            while self._look_again and self._open:
+                self._look_again = False
+                try:
+                    await self._look_once()
+                except MailError as error:
+                    _log.warn("queue: cannot look: {reason}", reason=error.reason)
+                    self._look_at_times = True
+                    self._by(int(self._now() + self._limits.retry) + 1)
+                except Exception:
+                    _log.failure("queue: cannot look")
+                    self._look_at_times = True
+                    self._by(int(self._now() + self._limits.retry) + 1)
+        finally:
+            self._looking = None
+
+    async def _look_once(self) -> None:
+        now = int(self._now())
+        at_times, self._look_at_times = self._look_at_times, False
+        if at_times:
+            for active in self._lanes.values():
+                active.stale = True  # what was deferred may be due by now
+            await self._look_at_deadlines(now)
+        await self._find_lanes(now)
+        for active in [one for one in self._lanes.values() if one.stale]:
+            await self._refill(active, now)
+        self._start()
+        for active in [one for one in self._lanes.values() if one.idle]:
+            self._leave(active)
+        if at_times and not self._look_again:
+            coming = await self._spool.next_time(now)
+            if coming is not None:
+                self._by(coming)
+
+    async def _find_lanes(self, now: int) -> None:
+        room = self._limits.lanes - len(self._lanes)
+        if room <= 0:
+            self._more_lanes = True
+            return
+        found = await self._spool.ready(now, len(self._lanes) + room)
+        self._more_lanes = len(found) >= len(self._lanes) + room
+        for state in found:
+            if state.lane not in self._lanes and len(self._lanes) < self._limits.lanes:
+                window = Window(self._limits.first, self._limits.per_destination, state.failures)
+                self._lanes[state.lane] = ActiveLane(state.lane, window)
+
+    async def _refill(self, active: ActiveLane, now: int) -> None:
+        """Read what comes next in a lane."""
+        room = self._limits.waiting - len(active.waiting)
+        active.stale = False
+        if active.window.dead:
+            return
+        if room <= self._limits.waiting // 2:
+            active.stale = True  # enough for now; when some of it is done, there is room
+            return
+        generation = self._generation
+        try:
+            found = await self._spool.due(active.lane, now, room, active.held)
+        except BaseException:
+            active.stale = True
+            raise
+        if generation != self._generation:
+            active.stale = True  # what was read may be out of date
+        elif not active.window.dead:
+            active.stale = active.stale or sum(len(mail.pending) for mail in found) >= room
+            active.waiting.extend(found)
+        self._line_up(active)
+
+    def _leave(self, active: ActiveLane) -> None:
+        self._lanes.pop(active.lane, None)
+        active.waiting.clear()
+        if self._more_lanes:
+            self._look()
+
+    # trying
+
+    def _line_up(self, active: ActiveLane) -> None:
+        if active.startable and not active.in_turn:
+            active.in_turn = True
+            self._turns.append(active)
+
+    def _start(self) -> None:
+        """Start attempts, a lane after the other, as far as the limits allow."""
+        if self._starting:
+            return
+        self._starting = True
+        while self._open and self._turns and len(self._attempts) < self._limits.attempts:
+            active = self._turns.popleft()
+            active.in_turn = False
+            if not active.startable:
+                continue
+            mail = active.waiting.popleft()
+            active.running.add(mail.queue_id)
+            attempt = Deferred.fromCoroutine(self._try(active, mail))
+            self._attempts.add(attempt)
+            attempt.addErrback(_log_failure, mail.queue_id)
+            attempt.addCallback(self._ended, attempt, active, mail.queue_id)
+            self._line_up(active)
+        self._starting = False
+
+    def _ended(self, _: object, attempt: Deferred[None], active: ActiveLane, queue_id: str) -> None:
+        self._attempts.discard(attempt)
+        active.running.discard(queue_id)
+        self._line_up(active)
+        self._start()
+        if active.idle:
+            self._leave(active)
+        elif active.stale and len(active.waiting) < self._limits.waiting // 2:
+            self._look()
+
+    async def _try(self, active: ActiveLane, mail: Spooled) -> None:
+        """Let the agent try once, learn from it, and note what came of it."""
+        if len(mail.pending) > self._limits.recipients:
+            mail = replace(mail, pending=mail.pending[: self._limits.recipients])
+            active.stale = True  # the others come after these
+        outcomes = await self._ask(active.lane, mail)
+        if outcomes is None:
+            return
+        missed = unreachable(outcomes)
+        window = active.window
+        if missed is None:
+            if window.reached():
+                await self._block(active.lane, 0, 0, None)
+        elif window.missed():
+            active.waiting.clear()
+            until = int(self._now()) + self._schedule.wait(window.failures, self._random)
+            _log.info(
+                "queue: {lane} does not answer ({reply}); next try in {seconds} s",
+                lane=str(active),
+                reply=missed.reply.text,
+                seconds=until - int(self._now()),
+            )
+            await self._block(active.lane, until, window.failures, missed)
+        await self._note(mail, outcomes)
+
+    async def _ask(self, lane: Lane, mail: Spooled) -> dict[Recipient, Outcome] | None:
+        """Ask the agent; None if the mail is gone, or the server stopped meanwhile."""
+        recipients = tuple(one.recipient for one in mail.pending)
+        agent = self._agents.get(lane.agent)
+        if agent is None:
+            _log.error("queue: there is no agent {agent!r} in the configuration", agent=lane.agent)
+            return dict.fromkeys(recipients, answers.Deferred(_NO_AGENT))
+        try:
+            body = await self._spool.open_body(mail.queue_id)
+        except NoSuchMail:
+            return None
+        except Exception:
+            _log.failure("queue {queue_id}: its bytes cannot be read", queue_id=mail.queue_id)
+            return dict.fromkeys(recipients, answers.Deferred(_BROKEN))
+        attempt = Attempt(mail.queue_id, mail.sender, recipients, body, None, mail.arrived)
+
+        async def deliver() -> Mapping[Recipient, Outcome]:
+            return await agent.deliver(attempt)
+
+        asking = Deferred.fromCoroutine(deliver())
+        self._asking.add(asking)
+        answered: Mapping[Recipient, Outcome] = {}
+        try:
+            answered = await asking
+        except Exception as error:
+            if isinstance(error, CancelledError) and not self._open:
+                return None
+            _log.failure("queue {queue_id}: the agent failed", queue_id=mail.queue_id)
+        finally:
+            self._asking.discard(asking)
+            body.close()
+        broken = answers.Deferred(_BROKEN)
+        found = {one: answered.get(one, broken) for one in recipients}
+        return {one: it if isinstance(it, Outcome) else broken for one, it in found.items()}
+
+    async def _block(
+        self, lane: Lane, until: int, failures: int, last: answers.Deferred | None
+    ) -> None:
+        try:
+            await self._spool.block(lane, until, failures, last)
+        except MailError as error:
+            _log.warn("queue: cannot note a destination's rest: {reason}", reason=error.reason)
+        if until:
+            self._by(until)
+
+    # noting
+
+    async def _note(self, mail: Spooled, outcomes: Mapping[Recipient, Outcome]) -> None:
+        """Write down what came of an attempt, again and again until it is written."""
+        settlement: Settlement | None = None
+        while True:
+            try:
+                if settlement is None:
+                    settlement = await self._results.of_attempt(mail, outcomes)
+                await self._spool.settle(mail.queue_id, settlement)
+                break
+            except MailError as error:
+                _log.warn(
+                    "queue {queue_id}: cannot note what came of it: {reason}",
+                    queue_id=mail.queue_id,
+                    reason=error.reason,
+                )
+            except Exception:
+                _log.failure(
+                    "queue {queue_id}: cannot note what came of it", queue_id=mail.queue_id
+                )
+            if not await self._pause():
+                return  # the server stops: the attempt will be repeated
+        for recipient, outcome in settlement.outcomes.items():
+            log_outcome(mail, recipient, outcome)
+            if isinstance(outcome, answers.Deferred):
+                self._by(settlement.due)
+
+    async def _pause(self) -> bool:
+        """Wait a while; tell whether the server still runs then."""
+        if not self._open:
+            return False
+        pause = deferLater(self._clock, self._limits.retry, lambda: None)
+        self._pauses.add(pause)
+        try:
+            await pause
+        except CancelledError:
+            return False
+        finally:
+            self._pauses.discard(pause)
+        return self._open
+
+    # deadlines
+
+    async def _look_at_deadlines(self, now: int) -> None:
+        """Warn senders of mails that are late, and give up those whose time is up."""
+        while self._open:
+            mails = await self._spool.overdue(now, _TOGETHER)
+            waiting = [Deferred.fromCoroutine(self._overdue(mail, now)) for mail in mails]
+            for _, result in await DeferredList(waiting, consumeErrors=True):
+                if isinstance(result, Failure):
+                    result.raiseException()
+            if len(mails) < _TOGETHER:
+                break
+
+    async def _overdue(self, mail: Spooled, now: int) -> None:
+        free = tuple(one for one in mail.pending if not self._is_tried(mail, one))
+        mail = replace(mail, pending=free)
+        todo = self._schedule.overdue(mail, now)
+        for one in free:
+            active = self._lanes.get(Lane.of(one.agent, one.recipient.address))
+            if active is not None and one.recipient in todo.bounced:
+                active.forget([mail.queue_id])
+                active.stale = True
+        settlement = await self._results.of_deadline(mail, todo)
+        await self._spool.settle(mail.queue_id, settlement)
+        self._by(todo.deadline)
+        for recipient, outcome in todo.bounced.items():
+            log_outcome(mail, recipient, outcome)
+
+    def _is_tried(self, mail: Spooled, one: Pending) -> bool:
+        active = self._lanes.get(Lane.of(one.agent, one.recipient.address))
+        return active is not None and mail.queue_id in active.running
+
+
+def _log_failure(failure: Failure, queue_id: str) -> None:
+    _log.failure("queue {queue_id}: an attempt broke off", failure, queue_id=queue_id)
