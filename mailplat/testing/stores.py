@@ -18,6 +18,8 @@ A backend's tests subclass these, with one fixture::
 Its storage is in ``settings.directory``, an empty directory that is there; a second store made
 with the same settings is on the same storage (after the first was closed).
 
+A store that keeps an index of text (`ISearchable`) subclasses `SearchContract` too.
+
 A store that does not outlive its process leaves `DurableStoreContract` away; it skips nothing.
 
 `run_model_test` takes a random walk of any length through a store's home, compared step by step
@@ -37,6 +39,7 @@ from mailplat.testing.store_contract.names import Listing, MakingAndDeleting, Na
 from mailplat.testing.store_contract.notices import HomeNotices, MailboxNotices
 from mailplat.testing.store_contract.reading import Bodies, ExpungedBodies
 from mailplat.testing.store_contract.renames import Renaming, RenamingInbox
+from mailplat.testing.store_contract.searching import SearchContract
 from mailplat.testing.store_contract.together import Together
 from mailplat.testing.store_contract.transfers import Copying, Expunging, Moving
 from mailplat.testing.store_contract.walk import Walks, run_model_test
@@ -46,6 +49,7 @@ __all__ = [
     "HomeContract",
     "MailboxContract",
     "MakeStore",
+    "SearchContract",
     "StoreContract",
     "run_model_test",
 ]

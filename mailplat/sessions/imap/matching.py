@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from mailplat.interfaces.search import ISearchable, Searched
 from mailplat.interfaces.store import BodyRange, Column
 from mailplat.message import addresses, dates, headers, words
 from mailplat.message.text import fold, search_header, search_text
@@ -201,6 +202,8 @@ class Matching:
 
     async def _with_header(self, name: str, text: str, uids: Sequence[int]) -> Sequence[int]:
         wanted, field = fold(text), name.encode("ascii", "replace")
+        if "=?" not in name:  # else the index might decode it together with its value
+            uids = await self._narrowed(wanted, Searched.HEADER, uids)
         of_addresses = name.lower() in _ADDRESSES
         probe = _probe(_NOT_IN_ATOMS.sub(" ", wanted) if of_addresses else wanted)
         found = []
@@ -215,11 +218,20 @@ class Matching:
                 found.append(uid)
         return found
 
+    async def _narrowed(self, wanted: str, where: Searched, uids: Sequence[int]) -> Sequence[int]:
+        """Leave away what the store's index knows not to match."""
+        searchable: Any = ISearchable(self._selected.mailbox, None)
+        if searchable is None or not wanted:
+            return uids
+        candidates: Sequence[int] | None = await searchable.candidates(wanted, where, uids)
+        return uids if candidates is None else candidates
+
     async def _with_text(self, text: str, uids: Sequence[int], *, whole: bool) -> Sequence[int]:
         """Look into bodies, ``whole`` also into headers; a block of bytes at a time."""
         wanted = fold(text)
         if not wanted:
             return uids
+        uids = await self._narrowed(wanted, Searched.TEXT if whole else Searched.BODY, uids)
         found: list[int] = []
         rows = await self._selected.mailbox.rows(uids, (Column.SIZE, Column.PARTS))
         batch: list[tuple[int, int, bytes]] = []

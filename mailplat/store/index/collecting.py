@@ -16,7 +16,7 @@ from mailplat.store.index.bodies import Dropped
 from mailplat.store.index.database import Dialect
 from mailplat.store.index.messages import Rules
 from mailplat.store.index.summaries import numbers
-from mailplat.store.index.transaction import Transaction
+from mailplat.store.index.transaction import ContentsGone, Transaction
 
 __all__ = ["collect"]
 
@@ -86,4 +86,6 @@ def collect(tx: Transaction, rules: Rules, mailbox_id: int, modseq: int, limit: 
             tx.run(sql, args)
     dropped = [Dropped(mailbox_id, uid, content, place) for _, uid, content, place in found]
     rules.bodies.drop(tx, dropped, sorted(free))
+    if free:
+        tx.publish(ContentsGone(len(free)))
     return len(found) == limit

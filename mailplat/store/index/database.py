@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 __all__ = ["Connection", "Database", "Dialect", "Row"]
@@ -86,6 +87,9 @@ class Database(Protocol):
     dialect: Dialect
     name: str
     """For messages to the operator."""
+
+    search_path: Path | None
+    """A file for the index of text, beside the database; None where it can search by itself."""
 
     def create(self) -> None:
         """Make the database if it is not there, with the schema; check it if it is.

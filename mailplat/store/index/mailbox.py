@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from mailplat.interfaces.search import ISearchable, Searched
 from mailplat.interfaces.store import BodyRange, Column, IMailbox, IWatch, MailboxState, Rows
 from mailplat.model.changes import Changes, FlagsStored
 from mailplat.model.errors import Corrupt, NoSuchMailbox
@@ -43,7 +44,7 @@ _Read = tuple[NumSet, tuple[Column, ...]]
 _Answer = tuple[list[int], dict[Column, list[Any]]]
 
 
-@implementer(IMailbox)
+@implementer(IMailbox, ISearchable)
 class IndexedMailbox:
     """One session's handle of a mailbox.
 
@@ -265,6 +266,18 @@ class IndexedMailbox:
             await self._store.settled()  # memory must not lag behind what is told
             await self._store.shelf.refresh(self._held)
         return read
+
+    async def candidates(
+        self, needle: str, where: Searched, uids: Sequence[int]
+    ) -> Sequence[int] | None:
+        """See `ISearchable.candidates`."""
+        text = self._store.text
+        if text is None:
+            return None
+        await self._ready()
+        slices = self._columns.slices(uids)
+        found = joined(self._columns.uids, slices)
+        return await text.pick(needle, where, found, joined(self._columns.contents, slices))
 
     # writing
 

@@ -59,6 +59,8 @@ class SQLiteConnection:
         cache_bytes: Memory for pages.
         checkpoint_bytes: Size of the log ahead at which a commit moves it into the file.
         writes: False opens it for reading alone.
+        flushes: False leaves it to the system when a commit reaches the disk; a power cut may
+            then take the newest ones, and never leaves half of one.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SQLiteConnection:
         cache_bytes: int,
         checkpoint_bytes: int,
         writes: bool,
+        flushes: bool = True,
     ) -> None:
         self.dialect: Dialect = SQLITE
         self._path = path
@@ -84,7 +87,7 @@ class SQLiteConnection:
             try:
                 (page_size,) = self._raw.execute("PRAGMA page_size").fetchone()
                 for pragma in (
-                    "synchronous=FULL",
+                    f"synchronous={'FULL' if flushes else 'NORMAL'}",
                     f"cache_size=-{cache_bytes // 1024}",
                     "temp_store=MEMORY",
                     f"wal_autocheckpoint={max(1, checkpoint_bytes // page_size)}",
@@ -188,6 +191,7 @@ class SQLiteDatabase:
     ) -> None:
         self.dialect: Dialect = SQLITE
         self.name = f"sqlite:{path}"
+        self.search_path: Path | None = path.with_name(path.name + ".search")
         self._path = path
         self._busy_seconds = busy_seconds
         self._cache_bytes = cache_bytes

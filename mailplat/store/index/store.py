@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailplat.interfaces.plugins import StoreSettings
+from mailplat.interfaces.search import ISearchIndex
 from mailplat.interfaces.store import IHome, IStore, NewMessage, Target
 from mailplat.model.account import is_account_name
 from mailplat.model.errors import MailError, NoSuchAccount
@@ -29,9 +30,16 @@ from mailplat.store.index.home import IndexedHome
 from mailplat.store.index.loading import MailboxReader
 from mailplat.store.index.messages import Rules
 from mailplat.store.index.readers import Readers
+from mailplat.store.index.search import TextIndex
 from mailplat.store.index.shelf import HeldHome, Shelf
 from mailplat.store.index.summaries import SummaryReader
-from mailplat.store.index.transaction import Transaction
+from mailplat.store.index.transaction import (
+    ContentsGone,
+    Event,
+    MailboxChanged,
+    OthersWrote,
+    Transaction,
+)
 from mailplat.store.index.writer import Writer
 
 __all__ = ["IndexLimits", "IndexedStore"]
@@ -52,6 +60,7 @@ class IndexLimits:
         homes: Homes kept in memory that nobody holds.
         collect_messages: Expunged messages whose bytes are dropped in one transaction.
         look_seconds: How often to see whether another process wrote, while nobody writes here.
+        search_seconds: How long after a commit the search index follows.
     """
 
     reader_threads: int = 2
@@ -62,9 +71,10 @@ class IndexLimits:
     homes: int = 4096
     collect_messages: int = 256
     look_seconds: float = 2.0
+    search_seconds: float = 1.0
 
 
-@implementer(IStore)
+@implementer(IStore, ISearchIndex)
 class IndexedStore:
     """Everybody's mail.
 
@@ -78,6 +88,7 @@ class IndexedStore:
         writer: Runs operations; for `Bodies` that find changes of their own.
         readers: Run jobs that read.
         rules: What operations are told.
+        text: The search index; None where the database searches by itself.
     """
 
     def __init__(
@@ -103,11 +114,21 @@ class IndexedStore:
         self.writer = Writer(
             database,
             settings.reactor,
-            self.shelf.publish,
+            self._publish,
             batch_calls=limits.batch_calls,
             batch_bytes=limits.batch_bytes,
         )
         self.readers = Readers(database, settings.reactor, limits.reader_threads)
+        self.text: TextIndex | None = None
+        if database.search_path is not None:
+            self.text = TextIndex(
+                database.search_path,
+                database,
+                bodies,
+                self.writer,
+                settings.reactor,
+                delay=limits.search_seconds,
+            )
         self._database = database
         self._collect_messages = limits.collect_messages
         self._collecting: dict[int, int] = {}
@@ -131,6 +152,8 @@ class IndexedStore:
             await self.readers.stop()
             raise
         self._is_open = True
+        if self.text is not None:
+            self.text.open()
         self._looking.start(self._look_seconds, now=False)
 
     def _start(self) -> None:
@@ -144,6 +167,8 @@ class IndexedStore:
             self._is_open = False
             if self._looking.running:
                 self._looking.stop()
+            if self.text is not None:
+                await self.text.close()
             await self.bodies.close()
             await self.writer.stop()
             await self.readers.stop()
@@ -205,6 +230,31 @@ class IndexedStore:
             return await self.writer.submit(operation, " ".join(accounts), message.body.size)
         finally:
             self.bodies.done(prepared)
+
+    # searching
+
+    async def catch_up(self) -> None:
+        """See `ISearchIndex.catch_up`."""
+        if self.text is not None:
+            await self.text.catch_up()
+
+    async def rebuild(self) -> None:
+        """See `ISearchIndex.rebuild`."""
+        if self.text is not None:
+            await self.text.rebuild()
+
+    def _publish(self, events: Sequence[Event]) -> Callable[[], None]:
+        """Take changes in, and wake who follows them."""
+        if self.text is not None:
+            for event in events:
+                match event:
+                    case ContentsGone(count):
+                        self.text.forget(count)
+                    case OthersWrote():
+                        self.text.wake()
+                    case MailboxChanged() if event.added:
+                        self.text.wake()
+        return self.shelf.publish(events)
 
     # for the shelf
 

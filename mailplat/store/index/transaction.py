@@ -20,6 +20,7 @@ from mailplat.store.index.database import Connection, Dialect, Row
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 
 __all__ = [
+    "ContentsGone",
     "Event",
     "HomeChanged",
     "HomeGone",
@@ -86,11 +87,18 @@ class HomeGone:
 
 
 @dataclass(slots=True)
+class ContentsGone:
+    """So many contents were dropped."""
+
+    count: int
+
+
+@dataclass(slots=True)
 class OthersWrote:
     """Somebody else wrote into the database: what is in memory has to be looked at again."""
 
 
-Event = MailboxChanged | HomeChanged | MailboxGone | HomeGone | OthersWrote
+Event = MailboxChanged | HomeChanged | MailboxGone | HomeGone | ContentsGone | OthersWrote
 
 
 class RowCache:

@@ -53,3 +53,7 @@ def test_plugin(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault):
         maildir.store("", settings)
     assert verifyObject(IStore, maildir.store("/var/mail", settings))
+
+
+class TestSearch(Fixtures, stores.SearchContract):
+    """The index of text."""
