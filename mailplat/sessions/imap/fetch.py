@@ -39,7 +39,7 @@ from mailplat.proto.imap.fetch_writer import (
     text_column,
 )
 from mailplat.proto.imap.view import Selection
-from mailplat.sessions.imap.sections import Piece, from_header, locate, needs_header_only
+from mailplat.sessions.imap.sections import Piece, from_header, is_whole, locate, needs_header_only
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState
 from mailplat.sessions.imap.streaming import Streaming
@@ -202,7 +202,8 @@ class _Fetching:
             start = stop
 
     def _pieces(self, rows: Rows, place: int) -> list[Piece | None]:
-        size, table = rows[Column.SIZE][place], rows[Column.PARTS][place]
+        size = rows[Column.SIZE][place]
+        table = rows[Column.PARTS][place] if Column.PARTS in rows.columns else b""
         return [locate(_as_section(item), size, table) for item in self._bodies]
 
     async def _read(
@@ -262,7 +263,9 @@ def _columns(command: Fetch) -> frozenset[Column]:
     columns: set[Column] = set()
     for item in command.items:
         if _reads_body(item):
-            columns |= {Column.SIZE, Column.PARTS}
+            columns.add(Column.SIZE)
+            if not is_whole(_as_section(item)):
+                columns.add(Column.PARTS)
         elif isinstance(item, Section):
             columns.add(Column.HEADER)
         elif isinstance(item, Preview):

@@ -16,7 +16,7 @@ from mailplat.model.errors import MailError
 from mailplat.proto.imap.fetch_items import Section, SectionText
 from mailplat.proto.imap.tokens import MAX_NUMBER64
 
-__all__ = ["Piece", "UnknownEncoding", "from_header", "locate", "needs_header_only"]
+__all__ = ["Piece", "UnknownEncoding", "from_header", "is_whole", "locate", "needs_header_only"]
 
 _SPECIFIERS = {
     SectionText.ALL: Specifier.BODY,
@@ -75,6 +75,11 @@ def needs_header_only(section: Section) -> bool:
     return not section.part and section.text in _HEADERS
 
 
+def is_whole(section: Section) -> bool:
+    """Whether the section is the message as a whole, or a range of that."""
+    return not section.part and section.text is SectionText.ALL
+
+
 def from_header(section: Section) -> Callable[[bytes], bytes]:
     """Give what makes the section's bytes out of a header."""
     pick = _picker(section)
@@ -90,12 +95,12 @@ def locate(section: Section, size: int, table: bytes) -> Piece | None:
     Args:
         section: What is asked for.
         size: The message's bytes.
-        table: Its part table; not looked at for the message as a whole.
+        table: Its part table; not looked at where `is_whole`.
 
     Raises:
         UnknownEncoding: BINARY asks for a part whose encoding is not known.
     """
-    if not section.part and section.text is SectionText.ALL:
+    if is_whole(section):
         whole = _partial(section, 0, size)
         # the message itself has no encoding: BINARY[] only may hold NUL
         return Piece(whole.start, whole.stop, encoding=_plain(section))
