@@ -197,7 +197,8 @@ def apply_changes(
         given = mask_of(tx, mailbox, now - before, rules.keyword_limit, spare=True)
         places[move.uid] = move.now
         masks[move.uid] = (row.mask | given) & ~table.known_mask(before - now)
-        tx.on_commit(partial(_forget, locations, (mailbox_id, move.uid), move.before))
+        key = mailbox_id, move.uid
+        tx.on_commit(partial(bodies.journal.forget_location, key, move.before))
     set_places(tx, mailbox_id, places)
     set_masks(tx, rules, mailbox_id, masks)
     # where the flags are the same, ours may still have to become letters
@@ -206,8 +207,3 @@ def apply_changes(
     ]
     bodies.flagged(tx, mailbox, same, [row.mask for row in same])
     return again
-
-
-def _forget(locations: dict[tuple[int, int], str], key: tuple[int, int], location: str) -> None:
-    if locations.get(key) == location:
-        del locations[key]

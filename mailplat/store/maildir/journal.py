@@ -150,9 +150,18 @@ class Journal:
                 if not left:
                     self._steps.pop(step.mailbox, None)
 
+    def forget_location(self, key: tuple[int, int], location: str) -> None:
+        """The index says so itself now; or another program moved the file from there."""
+        if self.locations.get(key) == location:
+            self.locations.pop(key, None)
+
     def is_moving(self, key: tuple[int, int]) -> bool:
         """Whether a message's file is not, or not for long, where the index says."""
         return key in self.locations or key in self.retitled
+
+    def is_empty(self) -> bool:
+        """Whether every step is crossed out."""
+        return not self._steps
 
     def has(self, step: Step) -> bool:
         """Whether a step is not crossed out yet."""

@@ -121,7 +121,7 @@ class Mover:
             if len(files) <= self._at_once and not self._waiting:
                 self._do(files)
                 files = []
-            else:
+            elif files:
                 self._waiting += 1
         self._queue.put(files)
 
@@ -173,8 +173,7 @@ class Mover:
             steps = [step for step in steps if self._journal.has(step)]  # else it was done twice
             self._journal.forget(steps)
             for key, place in (places or {}).items():
-                if self._journal.locations.get(key) == place:
-                    del self._journal.locations[key]
+                self._journal.forget_location(key, place)
             self._do(
                 [
                     Step(0, Kind.CLEAR, step.mailbox, 0, "", step.target)
@@ -333,8 +332,7 @@ class Mover:
                     raise
                 self.make(folder.directory)  # another program took the directory away
                 self._move(source, target)
-        if self._journal.locations.get((step.mailbox, step.uid)) == step.source:
-            del self._journal.locations[step.mailbox, step.uid]
+        self._journal.forget_location((step.mailbox, step.uid), step.source)
 
     def _bury(self, step: Step, folder: Folder) -> None:
         key = step.mailbox, step.uid
