@@ -90,6 +90,9 @@ class ActiveLane:
         waiting: Mails that can be tried, the oldest first.
         running: Queue ids of mails under way.
         stale: Whether the spool may have more for it.
+        reading: Whether the spool is being asked for it.
+        partial: Queue ids of mails with further recipients in the spool, which can be read when
+            their attempt has ended.
         in_turn: Whether it stands in line for its next attempt.
     """
 
@@ -99,6 +102,8 @@ class ActiveLane:
         self.waiting: deque[Spooled] = deque()
         self.running: set[str] = set()
         self.stale = True
+        self.reading = False
+        self.partial: set[str] = set()
         self.in_turn = False
 
     @property
@@ -113,7 +118,9 @@ class ActiveLane:
     @property
     def idle(self) -> bool:
         """Whether nothing of it is in memory, and nothing known to be in the spool."""
-        return not self.running and (self.window.dead or not (self.waiting or self.stale))
+        if self.running or self.reading:
+            return False
+        return self.window.dead or not (self.waiting or self.stale)
 
     @property
     def held(self) -> set[str]:

@@ -111,6 +111,7 @@ class Runner:
         self._look_again = False
         self._look_at_times = False
         self._generation = 0
+        self._blocked: set[Lane] = set()
         self._more_lanes = False
         self._timer: IDelayedCall | None = None
         self._pauses: set[Deferred[None]] = set()
@@ -230,10 +231,13 @@ class Runner:
         if room <= 0:
             self._more_lanes = True
             return
+        self._blocked.clear()
         found = await self._spool.ready(now, len(self._lanes) + room)
         self._more_lanes = len(found) >= len(self._lanes) + room
         for state in found:
-            if state.lane not in self._lanes and len(self._lanes) < self._limits.lanes:
+            if state.lane in self._lanes or state.lane in self._blocked:
+                continue
+            if len(self._lanes) < self._limits.lanes:
                 window = Window(self._limits.first, self._limits.per_destination, state.failures)
                 self._lanes[state.lane] = ActiveLane(state.lane, window)
 
@@ -247,15 +251,20 @@ class Runner:
             active.stale = True  # enough for now; when some of it is done, there is room
             return
         generation = self._generation
+        active.reading = True
         try:
             found = await self._spool.due(active.lane, now, room, active.held)
         except BaseException:
             active.stale = True
             raise
+        finally:
+            active.reading = False
         if generation != self._generation:
             active.stale = True  # what was read may be out of date
         elif not active.window.dead:
-            active.stale = active.stale or sum(len(mail.pending) for mail in found) >= room
+            if sum(len(mail.pending) for mail in found) >= room:
+                active.stale = True
+                active.partial.add(found[-1].queue_id)
             active.waiting.extend(found)
         self._line_up(active)
 
@@ -294,6 +303,9 @@ class Runner:
     def _ended(self, _: object, attempt: Deferred[None], active: ActiveLane, queue_id: str) -> None:
         self._attempts.discard(attempt)
         active.running.discard(queue_id)
+        if queue_id in active.partial:
+            active.partial.discard(queue_id)
+            active.stale = True
         self._line_up(active)
         self._start()
         if active.idle:
@@ -305,7 +317,7 @@ class Runner:
         """Let the agent try once, learn from it, and note what came of it."""
         if len(mail.pending) > self._limits.recipients:
             mail = replace(mail, pending=mail.pending[: self._limits.recipients])
-            active.stale = True  # the others come after these
+            active.partial.add(mail.queue_id)
         outcomes = await self._ask(active.lane, mail)
         if outcomes is None:
             return
@@ -369,6 +381,7 @@ class Runner:
         except MailError as error:
             _log.warn("queue: cannot note a destination's rest: {reason}", reason=error.reason)
         if until:
+            self._blocked.add(lane)  # what is being read now does not know it
             self._by(until)
 
     # noting
