@@ -1,4 +1,4 @@
-"""Says who a message is from: SPF at MAIL, DKIM and DMARC at the end of the message.
+"""Says who a message is from: SPF at MAIL, DKIM, ARC and DMARC at the end of the message.
 
 What was found goes into one Authentication-Results field; fields that claim to be ours are taken
 out, whoever sends them (RFC 8601 §5).  Mail of accounts that logged in is not checked: it is ours.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from mailplat.interfaces.filters import Context, IFilter, IStages, Mail, Stage, 
 from mailplat.interfaces.plugins import FilterSettings
 from mailplat.message import headers
 from mailplat.message.auth import dmarc, spf
+from mailplat.message.auth.arc import Chain, ChainVerifier
 from mailplat.message.auth.authentication_results import (
     NAME,
     authentication_results,
@@ -139,6 +141,15 @@ class AuthenticationFilter:
         return _Authentication(self._options, self._reactor, self._lookups, self._now, self._draw)
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was found in a message."""
+
+    dkim: Sequence[Verified]
+    arc: Chain
+    dmarc: dmarc.Evaluated
+
+
 @implementer(IStages)
 class _Authentication(Stages):
     def __init__(
@@ -185,36 +196,41 @@ class _Authentication(Stages):
         if context.account is not None:
             return Verdict(changes=changes)
         findings: list[Finding] = []
-        unknown = (), dmarc.Evaluated(Result.TEMPERROR, reason="check failed")
+        evaluated = dmarc.Evaluated(Result.TEMPERROR, reason="check failed")
+        unknown = _Checked((), Chain(Result.NONE), evaluated)
         if context.peer.address:
             reverse = check_reverse(context.peer.address, self._lookups)
             failed = Finding("iprev", Result.TEMPERROR, reason="check failed")
             findings.append(await self._in_time(context, reverse, failed))
         if self._spf is not None:
             findings.append(self._spf.finding)
-        verified, evaluated = await self._in_time(context, self._checked(mail), unknown)
-        findings += [one.finding for one in verified] or [Finding("dkim", Result.NONE)]
-        findings.append(evaluated.finding)
+        checked = await self._in_time(context, self._checked(mail), unknown)
+        findings += [one.finding for one in checked.dkim] or [Finding("dkim", Result.NONE)]
+        findings += [checked.arc.finding] if checked.arc.result is not Result.NONE else []
+        findings.append(checked.dmarc.finding)
         value = authentication_results(self._options.host, findings)
-        verdict = self._decide(evaluated)
+        verdict = self._decide(checked.dmarc)
         return Verdict(
             verdict.action, verdict.reply, (*changes, AddHeader(NAME, value)), verdict.reason
         )
 
-    async def _checked(self, mail: Mail) -> tuple[Sequence[Verified], dmarc.Evaluated]:
-        """Check DKIM, then DMARC."""
-        verifier = Verifier(mail.header)
-        if verifier.needs_body:
-            await in_thread(
-                self._reactor,
-                mail.body,
-                lambda: each_block(mail.body, len(mail.header), verifier.receive),
-            )
+    async def _checked(self, mail: Mail) -> _Checked:
+        """Check DKIM and ARC, then DMARC."""
+        verifier, chain = Verifier(mail.header), ChainVerifier(mail.header)
+
+        def receive(block: bytes) -> None:
+            verifier.receive(block)
+            chain.receive(block)
+
+        if verifier.needs_body or chain.needs_body:
+            reading = partial(each_block, mail.body, len(mail.header), receive)
+            await in_thread(self._reactor, mail.body, reading)
         verified = await verifier.results(self._lookups.txt, self._now())
+        arc = await chain.result(self._lookups.txt)
         evaluated = await dmarc.evaluate(
             mail.header, verified, self._spf, self._lookups.txt, organisation, self._draw()
         )
-        return verified, evaluated
+        return _Checked(verified, arc, evaluated)
 
     def _decide(self, evaluated: dmarc.Evaluated) -> Verdict:
         """Say what becomes of the mail (RFC 7489 §10.3)."""

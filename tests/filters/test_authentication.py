@@ -17,8 +17,11 @@ from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.filters import Context, IChain, IFilter, Mail, Stage
 from mailplat.interfaces.plugins import FilterSettings
 from mailplat.message import headers
-from mailplat.message.auth.canonical import BodyHash
+from mailplat.message.auth.arc import Chain
+from mailplat.message.auth.arc_sealing import Sealer
+from mailplat.message.auth.canonical import BodyHash, Canonicalisation
 from mailplat.message.auth.dkim_signing import NAME, Signer
+from mailplat.message.auth.result import Result
 from mailplat.message.edit import edit_header
 from mailplat.model.account import Account
 from mailplat.model.address import Address
@@ -221,6 +224,21 @@ async def test_exceptions(logged_errors: LoggedErrors) -> None:
     assert b"secret" not in header
     assert len(results(header)) == 4
     assert len(logged_errors.flush(ZeroDivisionError)) == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_chain() -> None:
+    """A chain of servers that vouch for what they found is told, and is no pass by itself."""
+    sealer = Sealer("d.example", "s", domain_key().private)
+    digest = BodyHash(Canonicalisation.RELAXED)
+    digest.receive(BODY)
+    header = b"From: x@q.example\r\n\r\n"
+    fields = sealer.seal(header, digest.finish(), Chain(Result.NONE), "d.example; none", NOW)
+    for name, value in fields:
+        header = headers.field(name, value) + header
+    verdict, header = await Visit().mail(header)
+    assert verdict.action is Action.QUARANTINE
+    assert results(header)[3] == "arc=pass header.d=d.example"
 
 
 FORGED = b"Authentication-Results: MX.example.org;\r\n\tdmarc=pass header.from=bank.example\r\n"

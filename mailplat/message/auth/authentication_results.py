@@ -20,7 +20,7 @@ NAME = "Authentication-Results"
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]*@[A-Za-z0-9.-]+")
-_UNSAFE = re.compile(r"[^ !#-\[\]-~]")
+_UNSAFE = re.compile(r"[^ !#-\[\]-~]|(?<==)\?")  # what could begin an encoded word, too
 _LONGEST = 320
 _COMMENT = re.compile(rb"([^()\\]++|\\.)|([()])|\\\Z", re.DOTALL)
 _BLANKS = b" \t\r\n"
@@ -50,7 +50,7 @@ def _value(text: str) -> str:
     text = text[:_LONGEST]
     if _TOKEN.fullmatch(text) or _ADDRESS.fullmatch(text):
         return text
-    return f'"{_UNSAFE.sub("?", text)}"'
+    return f'"{_UNSAFE.sub("_", text)}"'
 
 
 def claims_to_be_from(value: bytes, host: str) -> bool:
