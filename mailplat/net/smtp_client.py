@@ -54,7 +54,7 @@ from mailplat.proto.smtp.peer_offers import PeerOffers
 from mailplat.proto.smtp.reply_reader import ReplyLimits
 from mailplat.proto.smtp.transfer import Result, Transfer
 
-__all__ = ["ChannelOptions", "PeerLost", "SmtpChannel", "TLSFailed", "open_channel"]
+__all__ = ["ChannelOptions", "PeerLost", "SmtpChannel", "TLSFailed", "Unreachable", "open_channel"]
 
 _BLOCK = 65536
 """Bytes of a message that are read and written at once."""
@@ -74,6 +74,10 @@ class PeerLost(Exception):
 
 class TLSFailed(PeerLost):
     """The connection was lost because there is no TLS with that server, or none to trust."""
+
+
+class Unreachable(PeerLost):
+    """Nobody is there, or says a word: other mail need not try for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +329,8 @@ class SmtpChannel:
         """Connect, and wait until the server has greeted; `open_channel` calls it.
 
         Raises:
-            PeerLost: It did not; `TLSFailed` where TLS is the reason.
+            PeerLost: It turned us away; `Unreachable` if it said nothing, `TLSFailed` where TLS
+                is the reason.
         """
         factory: Any = Factory.forProtocol(lambda: connection)
         factory.noisy = False
@@ -334,9 +339,14 @@ class SmtpChannel:
                 factory = TLSMemoryBIOFactory(self.tls, True, factory)
             await endpoint.connect(factory)
         except (ConnectError, ConnectBindError, ConnectionClosed) as error:
-            raise PeerLost(_cannot_connect(error)) from error
+            raise Unreachable(_cannot_connect(error)) from error
         self._connection = connection
-        ready = await self._next()
+        try:
+            ready = await self._next()
+        except PeerLost as lost:
+            if self._conversation.replies or isinstance(lost, TLSFailed):
+                raise
+            raise Unreachable(lost.reply) from lost
         assert isinstance(ready, Ready)
 
     def bind(self, link: ILink) -> SmtpChannel:
@@ -444,8 +454,8 @@ async def open_channel(
         tls: TLS from the first byte on (RFC 8314 §3.3); None to begin in clear.
 
     Raises:
-        PeerLost: The server cannot be reached or turns us away; `TLSFailed` where TLS is the
-            reason.
+        PeerLost: The server turns us away; `Unreachable` if it says nothing or is not there,
+            `TLSFailed` where TLS is the reason.
     """
     conversation = ClientConversation(
         options.name,

@@ -1,0 +1,198 @@
+"""A mail is handed to one server: outcomes for whom it answered, and who is left for another one.
+
+Invariants:
+
+- A recipient whose fate is known has an outcome, and is never tried again: a yes, a permanent no,
+  and the one case that nobody can know (`Result.unsure`), which waits for the queue's next try.
+- A recipient without an outcome was surely not served: another server may be tried at once.
+- What is known is kept, whatever fails or is cancelled after it: nobody who was served is deferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from mailplat.interfaces.bodies import IBody
+from mailplat.model.envelope import Recipient, Sender
+from mailplat.model.errors import MailError
+from mailplat.model.outcome import Bounced, Deferred, Delivered, Outcome
+from mailplat.model.reply import Reply
+from mailplat.net.smtp_client import PeerLost, SmtpChannel
+from mailplat.net.smtp_pool import ChannelPool
+from mailplat.proto.smtp.transfer import Contents, Result, Transfer
+
+__all__ = ["Letter", "Server", "Tried", "answered", "hand_over", "outcome_of", "softened"]
+
+_log = Logger()
+
+_BROKEN = Reply.to_error(MailError())
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is handed over, whoever it is for."""
+
+    queue_id: str
+    sender: Sender
+    contents: Contents
+    body: IBody
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that can be connected to.
+
+    Attributes:
+        key: Equal for connections that may stand in for each other.
+        where: Its name for the log and for reports: ``mx.example.org[192.0.2.1]:25``.
+        connect: Opens a connection, ready for mail; raises `PeerLost`.
+    """
+
+    key: Hashable
+    where: str
+    connect: Callable[[], Awaitable[SmtpChannel]]
+
+
+@dataclass(slots=True)
+class Tried:
+    """What came of trying a server, or one after the other.
+
+    Attributes:
+        outcomes: For whom it has the last word.
+        left: Who may be tried elsewhere, in their order.
+        why: What the server said last to those, or why it could not be asked.
+        lost: Why there was no connection, if there was none.
+    """
+
+    outcomes: dict[Recipient, Outcome] = field(default_factory=dict)
+    left: tuple[Recipient, ...] = ()
+    why: Reply | None = None
+    lost: PeerLost | None = None
+
+    def settle(self, reply: Reply, where: str) -> None:
+        """Give the same answer to all who are left."""
+        outcome = Bounced(reply, where) if reply.permanent else Deferred(reply, where)
+        self.outcomes.update(dict.fromkeys(self.left, outcome))
+        self.left = ()
+
+
+def outcome_of(result: Result, where: str, *, reports: bool) -> Outcome | None:
+    """Make an outcome of a result; None where another server may be tried.
+
+    Args:
+        result: The server's answer.
+        where: The server.
+        reports: Whether it offers DSN, so that it was given what the sender asked for.
+    """
+    reply = result.reply
+    if reply.positive:
+        return Delivered(where, reply, reports)
+    if reply.permanent:
+        return Bounced(reply, where)
+    return Deferred(reply, where) if result.unsure else None
+
+
+def softened(reply: Reply) -> Reply:
+    """Make a temporary failure of a permanent one: it was not about this mail."""
+    if not reply.permanent:
+        return reply
+    return Reply(451, reply.lines, f"4{reply.status[1:]}" if reply.status else "4.0.0")
+
+
+async def answered(
+    work: Awaitable[None],
+    outcomes: dict[Recipient, Outcome],
+    recipients: Iterable[Recipient],
+    where: str,
+) -> bool:
+    """Let something run that fills in outcomes; whoever has none after it is deferred.
+
+    Args:
+        work: It may fail, or be cancelled: what it filled in counts.
+        outcomes: What it fills in.
+        recipients: Who has to have an outcome.
+        where: For those who have none.
+
+    Returns:
+        False if it was cancelled: nothing more is to be begun.
+    """
+    cancelled = False
+    try:
+        await work
+    except CancelledError:
+        cancelled = True
+        _log.info("{where}: given up", where=where)
+    except Exception:
+        _log.failure("{where}: unexpected error", where=where)
+    for recipient in recipients:
+        outcomes.setdefault(recipient, Deferred(_BROKEN, where))
+    return not cancelled
+
+
+async def hand_over(
+    server: Server, pool: ChannelPool, letter: Letter, tried: Tried, *, at_once: int
+) -> None:
+    """Hand a mail to a server, for those who are left.
+
+    Args:
+        server: Which.
+        pool: Where connections wait.
+        letter: The mail.
+        tried: Who is left; what comes of it is filled in.
+        at_once: Recipients of one transaction; the server may allow fewer (RFC 9422 §4.2).
+    """
+    tried.lost = None
+    while tried.left:
+        channel = pool.take(server.key)
+        fresh = channel is None
+        if channel is None:
+            try:
+                channel = await server.connect()
+            except PeerLost as lost:
+                tried.lost, tried.why = lost, softened(lost.reply)
+                return
+            pool.add(channel)
+        try:
+            await _transact(channel, server.where, letter, tried, at_once)
+        except BaseException:
+            channel.abort()
+            raise
+        alive = channel.usable
+        pool.give(server.key, channel)
+        if alive or fresh:
+            break  # an old connection may have ended while it waited: a new one is worth a try
+
+
+async def _transact(
+    channel: SmtpChannel, where: str, letter: Letter, tried: Tried, at_once: int
+) -> None:
+    """Hand the mail over, in as many transactions as its recipients need."""
+    waiting, again = list(tried.left), []
+    while waiting and channel.usable:
+        bound = min(at_once, channel.offers.recipients or at_once)
+        batch, waiting = waiting[:bound], waiting[bound:]
+        transfer = Transfer(letter.sender, tuple(batch), letter.contents)
+        results = await channel.send(transfer, letter.body)
+        further: list[Recipient] = []
+        served = False
+        for recipient, result in zip(batch, results, strict=True):
+            outcome = outcome_of(result, where, reports=channel.offers.dsn)
+            served = served or outcome is not None
+            if outcome is not None:
+                tried.outcomes[recipient] = outcome
+            elif result.reply.code == 452 and result.reply.status in {"", "4.5.3"}:
+                further.append(recipient)  # too many at once (RFC 5321 §4.5.3.1.10)
+                tried.why = result.reply
+            else:
+                again.append(recipient)
+                tried.why = result.reply
+        if served:
+            waiting = further + waiting
+        else:
+            again += further
+    left = {*again, *waiting}
+    tried.left = tuple(one for one in tried.left if one in left)
