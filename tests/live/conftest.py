@@ -6,9 +6,13 @@ not installed skips its tests and names the package; with ``MAILPLAT_NO_SKIP`` s
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import select
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -157,6 +161,52 @@ def run(tmp_path: Path, needs: Callable[[str], str]) -> Run:
         said = f"{done.stdout.decode('utf-8', 'replace')}\n{done.stderr.decode('utf-8', 'replace')}"
         assert done.returncode in codes, f"{name} ended with {done.returncode}:\n{said}"
         return done
+
+    return run
+
+
+@pytest.fixture
+def at_a_terminal(
+    tmp_path: Path, needs: Callable[[str], str]
+) -> Callable[[Sequence[str | Path]], bytes]:
+    """Runs a program that wants a terminal; gives what it showed."""
+
+    def run(command: Sequence[str | Path]) -> bytes:
+        name, *arguments = map(str, command)
+        keyboard, terminal = pty.openpty()
+        shown = b""
+        with subprocess.Popen(
+            [needs(name), *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            cwd=tmp_path,
+            start_new_session=True,
+            env={
+                "HOME": str(tmp_path),
+                "PATH": os.environ["PATH"],
+                "TERM": "vt100",
+                "LC_ALL": "C.UTF-8",
+                "TMPDIR": str(tmp_path),
+            },
+        ) as process:
+            os.close(terminal)
+            try:
+                end = time.monotonic() + 60
+                while time.monotonic() < end:
+                    ready, _, _ = select.select([keyboard], [], [], 1.0)
+                    if ready:
+                        try:
+                            shown += os.read(keyboard, 65536)
+                        except OSError:  # the terminal is closed
+                            break
+                process.wait(max(1.0, end - time.monotonic()))
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                os.close(keyboard)
+        assert process.returncode == 0, shown[-4000:].decode("utf-8", "replace")
+        return shown
 
     return run
 

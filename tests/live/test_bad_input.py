@@ -20,7 +20,7 @@ from mailplat.testing.twistd import PORTS, TwistdServer, until
 
 MESSAGE = b"From: a@elsewhere.example\r\nSubject: %b\r\n\r\nx\r\n"
 
-GROWTH = 150 * 1024 * 1024
+GROWTH = 64 * 1024 * 1024
 """Bytes that a server's memory may grow by, whatever is sent to it."""
 
 CLEAR = ["smtp", "submission", "pop3", "imap"]

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
-import select
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -77,49 +72,11 @@ def test_curl(server: TwistdServer, user: str, run: Any, tmp_path: Path, way: st
     assert subjects(server, user) == {"one": {r"\Flagged"}, "three": {r"\Seen"}}
 
 
-def at_a_terminal(command: Sequence[str], home: Path, *, seconds: float = 60.0) -> bytes:
-    """Run a program that wants a terminal; give what it showed."""
-    keyboard, terminal = pty.openpty()
-    shown = b""
-    with subprocess.Popen(
-        command,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        cwd=home,
-        start_new_session=True,
-        env={
-            "HOME": str(home),
-            "PATH": os.environ["PATH"],
-            "TERM": "vt100",
-            "LC_ALL": "C.UTF-8",
-            "TMPDIR": str(home),
-        },
-    ) as process:
-        os.close(terminal)
-        try:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                ready, _, _ = select.select([keyboard], [], [], 1.0)
-                if ready:
-                    try:
-                        shown += os.read(keyboard, 65536)
-                    except OSError:  # the terminal is closed
-                        break
-            process.wait(max(1.0, end - time.monotonic()))
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            os.close(keyboard)
-    assert process.returncode == 0, shown[-4000:].decode("utf-8", "replace")
-    return shown
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_mutt(
     server: TwistdServer,
     user: str,
-    needs: Callable[[str], str],
+    at_a_terminal: Any,
     private: Private,
     tmp_path: Path,
     way: str,
@@ -155,7 +112,7 @@ set pipe_decode = no
         f"<tag-pattern>~s two<enter><tag-prefix><pipe-message>cat >{piped}<enter>"
         "<untag-pattern>~A<enter><sync-mailbox><quit>"
     )
-    at_a_terminal([needs("mutt"), "-F", str(settings), "-e", f'push "{keys}"'], tmp_path)
+    at_a_terminal(["mutt", "-F", settings, "-e", f'push "{keys}"'])
     assert kept[1] in piped.read_bytes().replace(b"\n", b"\r\n")
     assert set(subjects(server, user)) == {"two"}
     assert subjects(server, user)["two"] >= {r"\Flagged"}
