@@ -9,7 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from bench import arrival, columns, idle, imap, message, pop3, smtp, store, trips, watched
+from bench import (
+    arrival,
+    auth,
+    columns,
+    idle,
+    imap,
+    message,
+    pop3,
+    search,
+    smtp,
+    store,
+    trips,
+    watched,
+)
 from bench.figures import Table, printed
 from bench.options import SUBJECTS, Options, read_options
 
@@ -17,8 +30,10 @@ __all__ = ["main"]
 
 _MEASURES: Mapping[str, Callable[[Options], Iterator[Table]]] = {
     "message": message.measure,
+    "auth": auth.measure,
     "store": store.measure,
     "columns": columns.measure,
+    "search": search.measure,
     "imap": imap.measure,
     "trips": trips.measure,
     "arrival": arrival.measure,

@@ -11,8 +11,10 @@ __all__ = ["SUBJECTS", "Login", "Options", "Relay", "read_options"]
 
 SUBJECTS = (
     "message",
+    "auth",
     "store",
     "columns",
+    "search",
     "imap",
     "trips",
     "arrival",
