@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "mailplat.app.ctl.init",
     "account": "mailplat.app.ctl.account",
     "check-config": "mailplat.app.ctl.check",
+    "filter": "mailplat.app.ctl.filter",
 }
 """Each sub-command with the module whose ``command`` it is."""
 
