@@ -7,8 +7,8 @@ and mailbox names (`ServerConversation.utf8`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from mailplat.message.threading import Thread
 from mailplat.model.flags import SYSTEM_FLAGS
 from mailplat.model.numset import NumSet
 from mailplat.proto.imap.commands import StatusItem
@@ -16,7 +16,6 @@ from mailplat.proto.imap.sets import PartialRange
 from mailplat.proto.imap.spelling import astring, mailbox, nstring, quoted, resp_text, string
 
 __all__ = [
-    "ThreadNode",
     "capability",
     "condition",
     "enabled",
@@ -146,24 +145,15 @@ def esearch(
     return b" ".join(parts) + b"\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadNode:
-    """A message in its thread (RFC 5256 §4).
+def thread(threads: Iterable[Thread], numbers: Sequence[int]) -> bytes:
+    """``* THREAD (1 2 (3)(4 5))...`` (RFC 5256 §4); threads may be of any depth.
 
-    Attributes:
-        number: Its sequence number or UID; None for a parent that is not there, which stands
-            at the top of a thread only.
-        children: The answers to it, in order.
+    Args:
+        threads: Trees of places in ``numbers``.
+        numbers: What each message is called: its sequence number, or its UID.
     """
-
-    number: int | None
-    children: tuple[ThreadNode, ...] = ()
-
-
-def thread(threads: Iterable[ThreadNode]) -> bytes:
-    """``* THREAD (1 2 (3)(4 5))...`` (RFC 5256 §4); threads may be of any depth."""
     out: list[str] = []
-    waiting: list[ThreadNode | str] = []
+    waiting: list[Thread | str] = []
     for top in threads:
         waiting.append(top)
         out.append("(")
@@ -173,7 +163,7 @@ def thread(threads: Iterable[ThreadNode]) -> bytes:
                 out.append(node)
                 continue
             if node.number is not None:
-                out.append(str(node.number))
+                out.append(str(numbers[node.number]))
             children = node.children
             if node.number is not None and children:
                 out.append(" ")

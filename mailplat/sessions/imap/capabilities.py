@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mailplat.proto.imap.syntax import State
+from mailplat.sessions.imap.search import ALGORITHMS
 from mailplat.sessions.imap.state import SessionState
 
 __all__ = ["ENABLES", "capabilities", "log_in_allowed"]
@@ -42,6 +43,10 @@ _LOGGED_IN = (
     "QUOTA=RES-MESSAGE",
     "PARTIAL",
     "REPLACE",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    *(f"THREAD={algorithm}" for algorithm in ALGORITHMS),
     "XLIST",
 )
 

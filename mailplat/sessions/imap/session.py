@@ -90,10 +90,12 @@ _COMMANDS: dict[type[Event], Callable[[SessionState, Any], Awaitable[None]]] = {
     commands.Search: search.search,
     commands.Select: select.select,
     commands.SetQuota: quota.set_quota,
+    commands.Sort: search.sort,
     commands.StartTLS: login.start_tls,
     commands.Status: mailboxes.status,
     commands.Store: changing.store,
     commands.Subscribe: mailboxes.subscribe,
+    commands.Thread: search.thread,
     commands.Unselect: changing.unselect,
     commands.Unsubscribe: mailboxes.unsubscribe,
     commands.Xlist: listing.xlist,
@@ -116,7 +118,9 @@ _TELLS_ITSELF = (
     commands.Move,
     commands.Search,
     commands.Select,
+    commands.Sort,
     commands.Store,
+    commands.Thread,
     commands.Unselect,
 )
 """Commands that count on sequence numbers, or close the mailbox: they tell news when it is time."""

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailplat.message.threading import Thread
 from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses, spelling
 from mailplat.proto.imap.commands import StatusItem
-from mailplat.proto.imap.responses import ThreadNode
 from mailplat.proto.imap.sets import PartialRange
 from mailplat.proto.imap.tokens import Mode, Tokens
 
@@ -150,18 +150,18 @@ def test_esearch() -> None:
 
 def test_threads() -> None:
     """The examples of RFC 5256 §4, and a thread of any depth."""
-    node = ThreadNode
-    assert responses.thread([]) == b"* THREAD\r\n"
-    tree = node(
-        3,
-        (node(6, (node(4, (node(23),)), node(44, (node(7, (node(96),)),)))),),
-    )
-    assert responses.thread([node(2), tree]) == b"* THREAD (2)(3 6 (4 23)(44 7 96))\r\n"
-    assert responses.thread([node(None, (node(3), node(5)))]) == b"* THREAD ((3)(5))\r\n"
-    deep = node(1)
+    assert responses.thread([], []) == b"* THREAD\r\n"
+    numbers = [2, 3, 6, 4, 23, 44, 7, 96]
+    answers = [Thread(3, [Thread(4)]), Thread(5, [Thread(6, [Thread(7)])])]
+    tree = Thread(1, [Thread(2, answers)])
+    told = responses.thread([Thread(0), tree], numbers)
+    assert told == b"* THREAD (2)(3 6 (4 23)(44 7 96))\r\n"
+    headless = Thread(None, [Thread(1), Thread(3)])
+    assert responses.thread([headless], numbers) == b"* THREAD ((3)(4))\r\n"
+    deep = Thread(1)
     for number in range(2, 5000):
-        deep = node(number, (deep,))
-    assert responses.thread([deep]).startswith(b"* THREAD (4999 4998 ")
+        deep = Thread(number, [deep])
+    assert responses.thread([deep], range(5000)).startswith(b"* THREAD (4999 4998 ")
 
 
 def test_list_rows() -> None:
