@@ -15,12 +15,16 @@ names one of several clients.  Nothing that the server says may be left out.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from mailplat.testing.wire import MemoryWire
 
 __all__ = ["Step", "play", "steps_of"]
+
+_PATIENCE = 5.0
+"""Seconds that a line of the server's may be waited for."""
 
 _LINE = re.compile(r"\s*(\d*)([CS])([:|]) ?(.*)")
 
@@ -83,8 +87,12 @@ async def play(
             _nothing_left(step, clients, unread)
             clients[step.client][1](step.text)
             continue
-        await settle()
-        unread[step.client] += clients[step.client][0].take()
+        patient_until = time.monotonic() + _PATIENCE
+        while True:  # work in threads may take its time
+            await settle()
+            unread[step.client] += clients[step.client][0].take()
+            if b"\r\n" in unread[step.client] or time.monotonic() > patient_until:
+                break
         line, end, rest = unread[step.client].partition(b"\r\n")
         if not re.fullmatch(_pattern(step.text.removesuffix(b"\r\n")), line, re.DOTALL):
             raise AssertionError(f"expected {step.text!r}, got {line + end + rest!r}")

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from twisted.internet.threads import deferToThread
+
 from mailplat.interfaces.search import ISearchable, Searched
 from mailplat.interfaces.store import BodyRange, Column
 from mailplat.message import addresses, dates, headers, words
@@ -202,10 +204,12 @@ class Matching:
 
     async def _with_header(self, name: str, text: str, uids: Sequence[int]) -> Sequence[int]:
         wanted, field = fold(text), name.encode("ascii", "replace")
-        if "=?" not in name:  # else the index might decode it together with its value
-            uids = await self._narrowed(wanted, Searched.HEADER, uids)
         of_addresses = name.lower() in _ADDRESSES
-        probe = _probe(_NOT_IN_ATOMS.sub(" ", wanted) if of_addresses else wanted)
+        # of an address, only its atoms surely stand in the header as they are
+        sure = _longest(_NOT_IN_ATOMS.sub(" ", wanted)) if of_addresses else wanted
+        if "=?" not in name:  # else the index might decode it together with its value
+            uids = await self._narrowed(sure, Searched.HEADER, uids)
+        probe = _probe(sure)
         found = []
         async for uid, header in self._headers(uids):
             # most headers are known not to match without looking for the field
@@ -252,15 +256,9 @@ class Matching:
             return []
         ranges = [BodyRange(uid, 0, size) for uid, size, _ in batch]
         bodies = await self._selected.mailbox.bodies(ranges)
-        return [
-            uid
-            for (uid, _, parts), body in zip(batch, bodies, strict=True)
-            if body is not None
-            and (
-                wanted in search_text(body, parts)
-                or (whole and wanted in search_header(headers.split(body)[0]))
-            )
-        ]
+        tables = [parts for _, _, parts in batch]
+        matched = await deferToThread(_in_texts, wanted, bodies, tables, whole)
+        return [uid for (uid, _, _), matches in zip(batch, matched, strict=True) if matches]
 
 
 def _plain(value: bytes) -> str:
@@ -270,6 +268,20 @@ def _plain(value: bytes) -> str:
         f"@{(host or b'').decode('utf-8', 'replace')}>"
         for name, _, local, host in addresses.parse(value)
     )
+
+
+def _in_texts(
+    wanted: str, bodies: Sequence[bytes | None], tables: Sequence[bytes], whole: bool
+) -> list[bool]:
+    """Look into messages, for as long as it takes: in a thread."""
+    return [
+        body is not None
+        and (
+            wanted in search_text(body, parts)
+            or (whole and wanted in search_header(headers.split(body)[0]))
+        )
+        for body, parts in zip(bodies, tables, strict=True)
+    ]
 
 
 def _bounds(key: DateIs) -> tuple[int, int]:
@@ -295,8 +307,12 @@ def _minus(uids: Sequence[int], gone: Sequence[int]) -> Sequence[int]:
 
 def _probe(wanted: str) -> bytes:
     """Pick what must stand in the header's own bytes if the text is there: its longest word."""
-    word = max(wanted.split() or [""], key=len)
+    word = _longest(wanted)
     return word.encode("ascii") if word.isascii() else b""
+
+
+def _longest(text: str) -> str:
+    return max(text.split() or [""], key=len)
 
 
 _COSTS: dict[type[SearchKey], int] = {HeaderHas: 2, BodyHas: 4, TextHas: 4}
