@@ -7,19 +7,22 @@ nothing else.  `mailplat.app.listening` puts the ports in front.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import Any
 
-from mailplat.app.parts import make_accounts, make_filter, make_store
+from mailplat.agents.mailbox import MailboxAgent
+from mailplat.app.outgoing import make_runner, make_spool
+from mailplat.app.parts import make_accounts, make_agent, make_filter, make_store
 from mailplat.config.listeners import Listener, listeners_of
 from mailplat.config.options import Configuration
 from mailplat.config.sections.limits import AuthOptions
 from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.agents import MAILBOX_AGENT, IDeliveryAgent
 from mailplat.interfaces.plugins import FilterSettings, PasswordSettings, StoreSettings
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.store import Folder, IStore
@@ -31,9 +34,11 @@ from mailplat.net.limits import ConnectionLimits, LoginThrottle
 from mailplat.net.resolver import ResolverOptions, servers_of, system_resolver
 from mailplat.net.tls import CertificateFiles, TLSContexts
 from mailplat.proto.sasl import PASSWORD_MECHANISMS, Mechanisms
+from mailplat.queue.runner import Runner
 from mailplat.routes.local import LocalRoutes
 from mailplat.sessions.smtp.queue_ids import QueueIds
 from mailplat.spool.intake import Intakes
+from mailplat.spool.spool import Spool
 
 __all__ = ["Parts", "assemble"]
 
@@ -60,6 +65,9 @@ class Parts:
         scan_limits: How far a message is taken apart.
         listeners: The ports to be.
         rules: The filters, each with the names of its listeners; ``()`` is all.
+        agents: The delivery agents by name; the one without a name relays to other servers.
+        spool: Keeps mail on its way out.
+        runner: Works on it.
     """
 
     configuration: Configuration
@@ -79,6 +87,9 @@ class Parts:
     scan_limits: ScanLimits
     listeners: tuple[Listener, ...]
     rules: tuple[tuple[Rule, tuple[str, ...]], ...]
+    agents: Mapping[str, IDeliveryAgent]
+    spool: Spool
+    runner: Runner
 
     def chains(self, listener: Listener) -> Chains:
         """The filters of one listener."""
@@ -120,7 +131,20 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
     )
     listeners = listeners_of(configuration)
     hostname = configuration.server.hostname or socket.getfqdn()
-    routes = configuration.routes
+    routes = LocalRoutes(
+        accounts,
+        configuration.server.domains,
+        postmaster=configuration.routes.postmaster,
+        catch_all={one.domain: one.account for one in configuration.routes.catch_all},
+        delimiter=configuration.routes.subaddress,
+    )
+    scan_limits = ScanLimits(depth=options.mime_depth, parts=options.mime_parts)
+    agents: dict[str, IDeliveryAgent] = {
+        MAILBOX_AGENT: MailboxAgent(routes, store, time, scan_limits),
+        **{one.name: make_agent(one.use, reactor) for one in configuration.agents},
+    }
+    queue_ids = QueueIds(time)
+    spool = make_spool(configuration, reactor, time)
     return Parts(
         configuration=configuration,
         hostname=hostname,
@@ -128,13 +152,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         now=time,
         accounts=accounts,
         store=store,
-        routes=LocalRoutes(
-            accounts,
-            configuration.server.domains,
-            postmaster=routes.postmaster,
-            catch_all={one.domain: one.account for one in routes.catch_all},
-            delimiter=routes.subaddress,
-        ),
+        routes=routes,
         intakes=Intakes(
             reactor,
             str(data / "incoming"),
@@ -147,12 +165,17 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
             per_network=configuration.limits.connections_by_address,
         ),
         ids=SessionIds(),
-        queue_ids=QueueIds(time),
+        queue_ids=queue_ids,
         tls=_tls(configuration, listeners),
         mechanisms=_mechanisms(configuration.auth),
-        scan_limits=ScanLimits(depth=options.mime_depth, parts=options.mime_parts),
+        scan_limits=scan_limits,
         listeners=listeners,
         rules=tuple(_rules(configuration, _filter_settings(reactor, hostname, data))),
+        agents=agents,
+        spool=spool,
+        runner=make_runner(
+            configuration, reactor, time, spool, agents, routes, hostname, queue_ids
+        ),
     )
 
 

@@ -190,6 +190,8 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         throttle=parts.throttle,
         now=parts.now,
         new_queue_id=parts.queue_ids,
+        spool=parts.spool,
+        agents=frozenset(parts.agents),
     )
     policy = SmtpOptions(
         parts.hostname,
@@ -207,6 +209,7 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         Offers(
             starttls=starttls,
             chunking=True,
+            dsn=not lmtp,
             mechanisms={} if lmtp else parts.mechanisms,
             auth_needs_tls=listener.require_tls,
         ),

@@ -7,6 +7,7 @@ with the prefixes that there are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,10 +15,12 @@ from twisted.plugin import getPlugins
 
 from mailplat import plugins
 from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.plugins import (
     FilterSettings,
     IAccountsPlugin,
+    IAgentPlugin,
     IFilterPlugin,
     IStorePlugin,
     PasswordSettings,
@@ -26,7 +29,14 @@ from mailplat.interfaces.plugins import (
 from mailplat.interfaces.store import IStore
 from mailplat.model.errors import ConfigurationFault
 
-__all__ = ["check_part", "find_plugin", "make_accounts", "make_filter", "make_store"]
+__all__ = [
+    "check_part",
+    "find_plugin",
+    "make_accounts",
+    "make_agent",
+    "make_filter",
+    "make_store",
+]
 
 
 def find_plugin(kind: Any, prefix: str, found: Iterable[Any] | None = None) -> Any:
@@ -51,7 +61,12 @@ def find_plugin(kind: Any, prefix: str, found: Iterable[Any] | None = None) -> A
     return known[prefix]
 
 
-_KINDS = {"store": IStorePlugin, "accounts": IAccountsPlugin, "filter": IFilterPlugin}
+_KINDS = {
+    "store": IStorePlugin,
+    "accounts": IAccountsPlugin,
+    "filter": IFilterPlugin,
+    "agent": IAgentPlugin,
+}
 
 
 def check_part(kind: str, prefix: str) -> None:
@@ -97,6 +112,27 @@ def make_filter(description: str, settings: FilterSettings) -> IFilter:
     """
     prefix, _, argument = description.partition(":")
     made: IFilter = find_plugin(IFilterPlugin, prefix).filter(prefix, argument, settings)
+    return made
+
+
+_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)", re.DOTALL)
+
+
+def make_agent(description: str, reactor: Any) -> IDeliveryAgent:
+    """Make the delivery agent that a description names: ``pipe:/usr/bin/archive:timeout=5``.
+
+    Words are separated by colons (behind a backslash, one is a colon); those that are
+    ``name=value`` are options, the others arguments.
+
+    Raises:
+        ConfigurationFault: There is no such agent, or its argument cannot be read.
+    """
+    prefix, *words = [
+        word.replace("\\:", ":") for word in re.split(r"(?<!\\):", description) if word
+    ]
+    options = {found[1]: found[2] for word in words if (found := _OPTION.fullmatch(word))}
+    arguments = [word for word in words if not _OPTION.fullmatch(word)]
+    made: IDeliveryAgent = find_plugin(IAgentPlugin, prefix).agent(arguments, options, reactor)
     return made
 
 

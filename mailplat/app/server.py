@@ -11,8 +11,10 @@ from typing import Any
 from twisted.application.service import IService
 
 from mailplat.app.assembly import assemble
+from mailplat.app.control import QUEUE_CHANGED, Control
 from mailplat.app.listening import ports_of
 from mailplat.app.logs import make_observer, open_log
+from mailplat.app.outgoing import ClosingAgents
 from mailplat.app.parts import check_part
 from mailplat.app.quotas import AccountQuotas
 from mailplat.app.service import MailService
@@ -50,7 +52,19 @@ def make_server(
     service: IService = MailService(
         reactor,
         ports_of(parts),
-        [parts.accounts, parts.store, AccountQuotas(parts.accounts, parts.store)],
+        [
+            parts.accounts,
+            parts.store,
+            AccountQuotas(parts.accounts, parts.store),
+            parts.spool,
+            ClosingAgents(parts.agents),
+            parts.runner,
+            Control(
+                reactor,
+                configuration.server.data_directory,
+                {QUEUE_CHANGED: parts.runner.changed},
+            ),
+        ],
         shutdown_timeout=configuration.server.shutdown_timeout,
         observer=_observer(configuration.log, logfile),
         tell=_say if demo else None,

@@ -200,6 +200,13 @@ def _contradictions(configuration: Configuration) -> Iterator[tuple[Place, str]]
                     ("filter", at, "listeners", number),
                     f'there is no listener "{name}"; expected one of {known}',
                 )
+    taken = Counter(one.name for one in configuration.agents)
+    taken["mailbox"] += 1  # the one for mailboxes here
+    for at, agent in enumerate(configuration.agents):
+        if taken[agent.name] > 1:
+            yield ("agent", at, "name"), f'there are two agents called "{agent.name}"'
+    if configuration.queue.warn_after >= configuration.queue.lifetime:
+        yield ("queue", "warn_after"), "expected less than queue.lifetime"
     for at, catch_all in enumerate(configuration.routes.catch_all):
         if catch_all.domain not in configuration.server.domains:
             yield (
@@ -217,6 +224,7 @@ def _strange_parts(configuration: Configuration, check: PartCheck) -> Iterator[t
             (("filter", at, "use"), "filter", one.use)
             for at, one in enumerate(configuration.filters)
         ),
+        *((("agent", at, "use"), "agent", one.use) for at, one in enumerate(configuration.agents)),
     ]:
         try:
             check(kind, split_part(part)[0])

@@ -20,6 +20,7 @@ from mailplat.config.sections.mail import (
     StoreOptions,
 )
 from mailplat.config.sections.protocols import IMAPOptions, POP3Options, SMTPOptions
+from mailplat.config.sections.queue import AgentOptions, QueueOptions
 from mailplat.config.sections.server import (
     ListenerOptions,
     LogOptions,
@@ -59,6 +60,10 @@ class Configuration:
     )
     accounts: AccountsOptions = option(AccountsOptions(), meaning="Who may log in.")
     routes: RoutesOptions = option(RoutesOptions(), meaning="Where mail leads.")
+    queue: QueueOptions = option(QueueOptions(), meaning="Mail on its way out.")
+    agents: tuple[AgentOptions, ...] = option(
+        (), name="agent", meaning="Delivery agents besides the one for mailboxes here."
+    )
     filters: tuple[FilterOptions, ...] = option(
         (), name="filter", meaning="Filters, in the order they are asked."
     )

@@ -12,7 +12,7 @@ from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.outcome import Outcome
 from mailplat.model.summary import Summary
 
-__all__ = ["MAILBOX_AGENT", "RELAY_AGENT", "Attempt", "IDeliveryAgent"]
+__all__ = ["MAILBOX_AGENT", "RELAY_AGENT", "Attempt", "IClosingAgent", "IDeliveryAgent"]
 
 MAILBOX_AGENT = "mailbox"
 """The name of the agent that brings spooled mail to mailboxes here."""
@@ -56,3 +56,10 @@ class IDeliveryAgent(Interface):
 
         An exception counts as `Deferred` for all of them.
         """
+
+
+class IClosingAgent(IDeliveryAgent):
+    """An agent that holds something between attempts: connections, processes."""
+
+    def close() -> Awaitable[None]:
+        """Let go of it; no attempt is under way, and none follows."""

@@ -323,7 +323,9 @@ class Runner:
             return
         missed = unreachable(outcomes)
         window = active.window
-        if missed is None:
+        if not self._open:
+            pass  # who was cut off says nothing about the destination
+        elif missed is None:
             if window.reached():
                 await self._block(active.lane, 0, 0, None)
         elif window.missed():

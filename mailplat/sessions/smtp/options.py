@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mailplat.interfaces.accounts import IAccounts
+from mailplat.interfaces.agents import RELAY_AGENT
 from mailplat.interfaces.bodies import IIntakes
 from mailplat.interfaces.filters import IChains
 from mailplat.interfaces.net import ILoginThrottle
@@ -55,7 +56,8 @@ class SmtpParts:
         throttle: Holds up who guesses passwords.
         now: The time, seconds since 1970 UTC.
         new_queue_id: Names messages.
-        spool: Takes mail for other servers; None refuses it at RCPT.
+        spool: Takes mail for other servers, or that is held; None where there is none.
+        agents: The delivery agents that there are; mail that leads to another is refused at RCPT.
     """
 
     accounts: IAccounts
@@ -67,3 +69,4 @@ class SmtpParts:
     now: Callable[[], float]
     new_queue_id: Callable[[], str]
     spool: ISpool | None = None
+    agents: frozenset[str] = frozenset({RELAY_AGENT})

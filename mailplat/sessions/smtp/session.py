@@ -296,8 +296,9 @@ class SmtpSession:
                     over = await self._delivery.over_quota(account.name, size)
                     if over is not None:
                         return over
-                case Remote() if self._parts.spool is None:
-                    return _NO_SPOOL
+                case Remote(_, agent):
+                    if self._parts.spool is None or agent not in self._parts.agents:
+                        return _NO_SPOOL
                 case Refused(reply):
                     refusal = refusal or reply
         return refusal if all(isinstance(one, Refused) for one in destinations) else None
