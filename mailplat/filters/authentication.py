@@ -235,13 +235,13 @@ class _Authentication(Stages):
     def _decide(self, evaluated: dmarc.Evaluated) -> Verdict:
         """Say what becomes of the mail (RFC 7489 §10.3)."""
         options = self._options
-        if evaluated.result is Result.FAIL:
+        if evaluated.result in (Result.FAIL, Result.PERMERROR):
             action = {
                 Policy.NONE: options.none,
                 Policy.QUARANTINE: options.quarantine,
                 Policy.REJECT: options.reject,
             }[evaluated.policy]
-            return _verdict(action, "The policy of the domain in From is against it (DMARC)", "7.1")
+            return _verdict(action, "The domain in From does not vouch for it (DMARC)", "7.1")
         if evaluated.result is Result.TEMPERROR:
             return _verdict(options.temperror, "Cannot check who the message is from now", "7.0")
         return CONTINUE

@@ -241,6 +241,15 @@ async def test_chain() -> None:
     assert results(header)[3] == "arc=pass header.d=d.example"
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_from_that_nobody_could_check() -> None:
+    """Too many domains in From do not get around the policies."""
+    many = b"From: " + b", ".join(b"a@d%d.example" % n for n in range(9)) + b"\r\n\r\n"
+    verdict, header = await Visit().mail(many)
+    assert verdict.action is Action.QUARANTINE
+    assert results(header)[3] == 'dmarc=permerror reason="too many domains in From"'
+
+
 FORGED = b"Authentication-Results: MX.example.org;\r\n\tdmarc=pass header.from=bank.example\r\n"
 FOREIGN = b"Authentication-Results: mx.other.example; dmarc=fail\r\n"
 

@@ -34,6 +34,9 @@ __all__ = ["MOST_SETS", "Chain", "ChainVerifier", "Link", "sealed_data"]
 MOST_SETS = 50
 """Sets that a message may have (RFC 8617 §4.2.1)."""
 
+_LARGEST = 256 * 1024
+"""Bytes of all sets together: each seal signs all of those before it."""
+
 RESULTS, SIGNATURE, SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
 _OWN = (RESULTS, SIGNATURE, SEAL)
 _INSTANCE = re.compile(rb"[ \t\r\n]*i[ \t\r\n]*=[ \t\r\n]*([0-9]{1,2})[ \t\r\n]*;", re.IGNORECASE)
@@ -110,7 +113,7 @@ class ChainVerifier:
 
     def __init__(self, header: bytes, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._fields = Fields(header)
+        self._fields = Fields(header if len(header) <= self._limits.header else b"")
         self._broken = ""
         self._links: tuple[Link, ...] = ()
         self._seals: list[tuple[Signature, str]] = []
@@ -206,6 +209,8 @@ def _links(fields: Fields) -> tuple[Link, ...]:
         return ()
     if any(fields.count(name) > MOST_SETS for name in _OWN):
         raise _Broken("too many sets")
+    if sum(len(value) for name in _OWN for value in fields.values(name)) > _LARGEST:
+        raise _Broken("sets are too large")
     found = [
         {_instance(value, name is RESULTS): value for value in fields.values(name)} for name in _OWN
     ]

@@ -58,12 +58,14 @@ class Limits:
         key_bits: Of the smallest RSA key that counts (RFC 8301 §3.2).
         records: At one name in the DNS that are tried (RFC 6376 §6.1.2).
         partial_bodies: Whether a signature may leave the body's end out (RFC 6376 §8.2).
+        header: Bytes of a header whose signatures are looked at; each may sign all of it.
     """
 
     signatures: int = 10
     key_bits: int = 1024
     records: int = 3
     partial_bodies: bool = False
+    header: int = 1024 * 1024
 
 
 class SignatureFault(Exception):
@@ -291,7 +293,7 @@ class Verifier:
 
     def __init__(self, header: bytes, limits: Limits = Limits()) -> None:
         self._limits = limits
-        self._fields = Fields(header)
+        self._fields = Fields(header if len(header) <= limits.header else b"")
         self._hashes: dict[tuple[Canonicalisation, int | None], BodyHash] = {}
         self._digests: dict[tuple[Canonicalisation, int | None], tuple[bytes, int]] = {}
         self._seen: list[_Seen] = []
@@ -303,7 +305,9 @@ class Verifier:
             except SignatureFault as fault:
                 seen.verified = Verified(fault.result, reason=fault.reason)
             else:
-                seen.hash = (signature.body_form, signature.length)
+                # where only whole bodies count, one hash a form will do for any number of lengths
+                length = signature.length if limits.partial_bodies else None
+                seen.hash = (signature.body_form, length)
                 self._hashes.setdefault(seen.hash, BodyHash(*seen.hash))
             self._seen.append(seen)
 
@@ -367,10 +371,10 @@ class Verifier:
         digest, size = self._digests[seen.hash]
         if signature.length is not None and signature.length > size:
             raise SignatureFault(Result.FAIL, "body is shorter than what was signed")
-        if not compare_digest(digest, signature.body_hash):
-            raise SignatureFault(Result.FAIL, "body hash did not verify")
         if not self._limits.partial_bodies and signature.length not in (None, size):
             raise SignatureFault(Result.POLICY, "body is not signed to its end")
+        if not compare_digest(digest, signature.body_hash):
+            raise SignatureFault(Result.FAIL, "body hash did not verify")
 
     def _check_signature(self, signature: Signature, seen: _Seen, key: PublicKey) -> None:
         own_name = seen.whole[: seen.whole.index(b":")].rstrip(b" \t")

@@ -4,6 +4,7 @@ Invariants:
 
 - A message passes only if every domain that its From names is vouched for; otherwise the
   strictest policy of those that are not counts.  So no second From gets around a policy.
+- Nor does a From that names more domains than anyone would check, or a header that is too large.
 - An answer that the DNS owes makes a message neither pass nor fail.
 """
 
@@ -21,6 +22,9 @@ from mailplat.message.auth.spf import Checked
 from mailplat.model.errors import Unavailable
 
 __all__ = ["Evaluated", "Policy", "Record", "author_domains", "evaluate", "read_record"]
+
+_LARGEST_HEADER = 1024 * 1024
+"""Bytes of a header that is looked through for From."""
 
 _MOST_DOMAINS = 5
 """Domains of From that are asked for; who names more gets no answer but an error."""
@@ -58,9 +62,10 @@ class Evaluated:
     """What came of a message.
 
     Attributes:
-        result: NONE where no policy is published.
+        result: NONE where no policy is published, PERMERROR where From names no domain.
         domain: The domain of From that it is about; ``""`` if there is none.
-        policy: What is wanted for this message, if the result is FAIL.
+        policy: What is wanted for this message, if the result is FAIL; and if it is PERMERROR
+            because From is made to be more than anyone would check.
         published: What the domain says.
         reason: Why.
     """
@@ -81,7 +86,7 @@ class Evaluated:
 def author_domains(header: bytes) -> list[str]:
     """Give the domains of all addresses in all From fields, each once, as the DNS spells them.
 
-    One that the DNS cannot have is ``""``.
+    Those that the DNS cannot have are left out.
     """
     hosts = [
         mailbox.host.decode("utf-8", "replace")
@@ -89,7 +94,7 @@ def author_domains(header: bytes) -> list[str]:
         for mailbox in addresses.parse(value)
         if mailbox.host is not None
     ]
-    return list(dict.fromkeys(ascii_domain(host) or "" for host in hosts))
+    return list(dict.fromkeys(filter(None, map(ascii_domain, hosts))))
 
 
 def read_record(found: Sequence[bytes]) -> Record | None:
@@ -143,9 +148,12 @@ async def evaluate(
         draw: A number from 0 up to 100, by chance: which messages policies for a percentage
             are wanted for (RFC 7489 §6.6.4).
     """
-    domains = author_domains(header)
-    if not domains or "" in domains or len(domains) > _MOST_DOMAINS:
-        return Evaluated(Result.PERMERROR, reason="From does not name one domain")
+    domains = author_domains(header) if len(header) <= _LARGEST_HEADER else None
+    if domains is None or len(domains) > _MOST_DOMAINS:
+        reason = "too many domains in From" if domains else "header is too large"
+        return Evaluated(Result.PERMERROR, policy=Policy.QUARANTINE, reason=reason)
+    if not domains:
+        return Evaluated(Result.PERMERROR, reason="no domain in From")
     signatures = list(dkim)
     found = [
         await _evaluated(domain, signatures, spf, texts, organisation, draw) for domain in domains

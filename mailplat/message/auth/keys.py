@@ -23,6 +23,9 @@ __all__ = ["KeyFault", "PrivateKey", "PublicKey", "key_record", "load_private_ke
 _LARGEST = 4096
 """Bits of the largest RSA key that is worth the time to verify with (RFC 8301 §3.2)."""
 
+_LONGEST_RECORD = 8192
+"""Bytes of a record that is looked at, and perhaps remembered."""
+
 
 class KeyFault(ValueError):
     """A key cannot be used; the text says why and can be shown to anyone."""
@@ -62,13 +65,15 @@ class PublicKey:
         return self.key is not None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def key_record(text: bytes) -> PublicKey:
     """Read a key record (RFC 6376 §3.6.1).
 
     Raises:
         KeyFault: It is none, or holds no key that can be used.
     """
+    if len(text) > _LONGEST_RECORD:
+        raise KeyFault("key record is too long")
     try:
         tags = tag_list(text)
         data = base64_value(tags["p"])

@@ -33,6 +33,8 @@ def ascii_domain(domain: str) -> str | None:
 
     Names have two labels at least, of 63 bytes at most (RFC 1035 §2.3.4, RFC 7208 §4.3).
     """
+    if len(domain) > 255:
+        return None
     name = domain.removesuffix(".").lower()
     if not name.isascii():
         try:

@@ -31,12 +31,14 @@ class Limits:
         empty_answers: More are an error of the domain's.
         names: Of an MX or a PTR answer.
         explanation: Characters of the text for those who are refused.
+        record: Bytes of a record; a longer one is an error (RFC 7208 §3.4 advises 450).
     """
 
     terms: int = 10
     empty_answers: int = 2
     names: int = 10
     explanation: int = 400
+    record: int = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class _Check:
             return Result.NONE
         if len(found) > 1:
             raise _Fault("more than one SPF record")
+        if len(found[0]) > self._limits.record:
+            raise _Fault("SPF record is too long")
         try:
             record = read_record(found[0])
         except ValueError:
@@ -176,7 +180,7 @@ class _Check:
         try:
             name = ascii_domain(await self._expanded(where, domain))
             found = await self._lookups.txt(name) if name is not None else ()
-            if len(found) != 1:
+            if len(found) != 1 or len(found[0]) > self._limits.record:
                 return ""
             text = macro_string(found[0].decode("ascii"), explanation=True)
             return (await self._filled(text, domain))[: self._limits.explanation]

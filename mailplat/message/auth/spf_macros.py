@@ -105,8 +105,8 @@ def expand(text: Text, values: Mapping[str, str]) -> str:
 def expand_domain(text: Text, values: Mapping[str, str]) -> str:
     """Fill in the macros of a name; one that is too long loses labels from the left."""
     name = expand(text, values).removesuffix(".")
-    while len(name) > _LONGEST and "." in name:
-        name = name.partition(".")[2]
+    if len(name) > _LONGEST:
+        name = name[-_LONGEST - 1 :].partition(".")[2]
     return name
 
 

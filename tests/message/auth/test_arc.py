@@ -181,6 +181,12 @@ def test_longest_chain(way: Way) -> None:
     assert (chain.result, len(chain.links)) == (Result.PASS, 50)
 
 
+def test_large_sets(way: Way) -> None:
+    """What would take long to verify is not looked at."""
+    message = b"ARC-Authentication-Results: i=1; " + b"x" * 300_000 + b"\r\n" + MESSAGE
+    assert way.verify(message).reason == "sets are too large"
+
+
 @given(st.sampled_from(["Seal", "Message-Signature", "Authentication-Results"]), st.binary())
 def test_any_field(name: str, value: bytes) -> None:
     """No field raises."""

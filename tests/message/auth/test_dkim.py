@@ -245,6 +245,7 @@ def test_what_does_not_hold(
         (b"k=rsa; p=AAAA", Result.PERMERROR, "key cannot be read"),
         (b"k=dsa; p=AAAA", Result.PERMERROR, "unknown kind"),
         ([b"k=dsa; p=AAAA", b"x"], Result.PERMERROR, "cannot be read"),
+        (b"p=" + b"A" * 9000, Result.PERMERROR, "too long"),
     ],
 )
 def test_key_records(desk: Desk, record: Any, result: Result, reason: str) -> None:
@@ -333,6 +334,7 @@ def test_limits(desk: Desk) -> None:
     assert len(desk.verify(many)) == 10
     assert not Verifier(HEADER).needs_body
     assert desk.verify(HEADER + BODY) == ()
+    assert desk.verify(message, Limits(header=500)) == ()
 
 
 def test_findings(desk: Desk) -> None:

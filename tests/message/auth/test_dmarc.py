@@ -70,7 +70,7 @@ def test_records(text: list[bytes], record: Record | None) -> None:
                                                                       "f.example"]),
         (b"From: a@b.example, c@b.example\r\n", ["b.example"]),
         (b"From: a@m\xc3\xbcnchen.example\r\n", ["xn--mnchen-3ya.example"]),
-        (b"From: nobody\r\n", [""]),
+        (b"From: nobody, a@x..example, a@b.example\r\n", ["b.example"]),
         (b"From:\r\n", []),
         (b"To: a@b.example\r\n", []),
     ],
@@ -129,12 +129,20 @@ def test_a_second_from_does_not_help(run: Any, texts: Any) -> None:
     for header in (
         b"From: a@bank.example\r\nFrom: a@eve.example\r\n",
         b"From: a@eve.example, a@bank.example\r\n",
+        b"From: nobody, a@bank.example\r\n",
     ):
         found = run(evaluate(header, vouched, None, asked, organisation))
         assert (found.result, found.domain, found.policy) == (FAIL, "bank.example", Policy.REJECT)
     many = b"From: " + b", ".join(b"a@d%d.example" % n for n in range(6)) + b"\r\n"
-    for header in (many, b"Subject: x\r\n", b"From: a\r\n"):
-        assert run(evaluate(header, vouched, None, asked, organisation)).result is PERM
+    large = b"X: " + b"x" * 1_100_000 + b"\r\nFrom: a@eve.example\r\n"
+    for header, policy in (
+        (many, Policy.QUARANTINE),
+        (large, Policy.QUARANTINE),
+        (b"Subject: x\r\n", Policy.NONE),
+        (b"From: a\r\n", Policy.NONE),
+    ):
+        found = run(evaluate(header, vouched, None, asked, organisation))
+        assert (found.result, found.policy) == (PERM, policy)
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,19 @@ def test_limit_of_terms(run: Any) -> None:
     )
 
 
+def test_limit_of_size(run: Any) -> None:
+    """A record, a name or a text that is too long takes no time."""
+    long = b"v=spf1 exists:" + b"%{s}." * 1500 + b"d.example -all"
+    asked = dns(long)
+    assert run(check(client(sender=f"{'a.' * 30}b@{DOMAIN}"), asked)).result is FAIL
+    assert len(asked.asked[-1][1]) <= 253
+    assert run(check(client(), dns(long + b" a" * 1000))).result is PERM
+    asked = dns(b"v=spf1 -all exp=long.example")
+    asked.zone["TXT", "long.example"] = [b"x" * 9000]
+    assert run(check(client(), asked)).explanation == ""
+    assert ascii_domain("\u00e4" * 100_000) is None
+
+
 def test_limit_of_empty_answers(run: Any) -> None:
     """Two answers may be empty, the third is an error."""
     void = [b"a:n%d.example" % n for n in range(3)]
