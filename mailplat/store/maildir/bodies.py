@@ -31,6 +31,7 @@ from mailplat.store.index.database import Connection
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 from mailplat.store.maildir import folders as tables
 from mailplat.store.maildir import journal as journals
+from mailplat.store.maildir.comparing import OutsideLimits
 from mailplat.store.maildir.decisions import Decision, Decisions, cross_out
 from mailplat.store.maildir.disk import Disk
 from mailplat.store.maildir.filename import FileName, UniqueNames, letters_of
@@ -40,7 +41,7 @@ from mailplat.store.maildir.layout import Layout
 from mailplat.store.maildir.listing import base_of
 from mailplat.store.maildir.mover import Mover, Places
 from mailplat.store.maildir.names import account_directory, folder_directory
-from mailplat.store.maildir.outside import Outside, OutsideLimits
+from mailplat.store.maildir.outside import Outside
 from mailplat.store.maildir.reading import Reading
 from mailplat.store.maildir.staging import Staged, Staging
 
@@ -328,6 +329,8 @@ class MaildirBodies:
             return None
         folder = self.folders.find(mailbox.id, decision.tx)
         if folder is not None and mailbox.id not in decision.usable:
+            if not folder.taken_over:
+                raise Unavailable(f"{folder.directory}: is being taken over")
             directory = self.layout.directory(folder.directory)
             if self.disk.status(directory) is not None:  # else it is made again
                 for sub in ("new", "cur"):
@@ -481,8 +484,8 @@ class MaildirBodies:
     def _vanished(self, mailbox: int, places: dict[int, str]) -> None:
         self._reactor.callFromThread(self._outside.remove, mailbox, places)
 
-    def _expect(self, path: str) -> None:
-        self._outside.expect(path)
+    def _expect(self, path: str) -> bool:
+        return self._outside.expect(path)
 
 
 class _PoolThread(Thread):

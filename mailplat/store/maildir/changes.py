@@ -198,7 +198,7 @@ def apply_changes(
         places[move.uid] = move.now
         masks[move.uid] = (row.mask | given) & ~table.known_mask(before - now)
         key = mailbox_id, move.uid
-        tx.on_commit(partial(bodies.journal.forget_location, key, move.before))
+        tx.on_commit(partial(bodies.journal.settle_location, key, move.before, move.now))
     set_places(tx, mailbox_id, places)
     set_masks(tx, rules, mailbox_id, masks)
     # where the flags are the same, ours may still have to become letters

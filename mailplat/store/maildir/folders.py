@@ -10,8 +10,8 @@ Two things make that inexact, and each is dealt with:
 * A file system's clock is coarse: a change just after a listing may leave the same time.  So
   stamps younger than a second at the time of the listing do not count as known.
 * Our own changes move the stamps too.  They are measured before and after; what another program
-  does in between would be missed.  So a mailbox is listed again when the last listing is an hour
-  old, if we changed it since.
+  does in between would be missed, unless the kernel tells of it.  So a mailbox is listed again
+  that we changed while the kernel told nothing, a minute after the last listing.
 
 Invariants: rows are written in the index's transactions, values here follow after the commit, in
 the order of the commits; both are only ever ahead of the disk, never behind (see `journal`).
@@ -94,7 +94,7 @@ class Folder:
         taken_over: False until the messages that were there first are in the index.
         stamps: See `Stamps`.
         listed: When it was listed, seconds since 1970; 0 is never.
-        ours: Whether we changed it since.
+        ours: Whether we changed it since, and the kernel told nothing of others then.
         dirty: Whether another program surely changed it.
         looked: When it was looked at last, on the reactor's clock.
         used: When somebody asked for it last, likewise.

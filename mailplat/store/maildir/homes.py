@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from mailplat.model.errors import Cannot, Unavailable
+from mailplat.model.errors import Cannot, MailError, Unavailable
 from mailplat.model.mailbox import normal_name
 from mailplat.store.index.database import Connection
 from mailplat.store.index.folders import delete, get_home, make_mailbox, publish_home, subscribe
@@ -115,10 +115,13 @@ def look_at_home(
     for folder in folders:
         if folder in look.gone:
             continue
-        if not folder.taken_over:
-            look.strange.append(folder)
-        elif folder.dirty or folder.stamps != bodies.folders.stamps(folder):
-            look.changed.append(folder)
+        try:
+            if not folder.taken_over:
+                look.strange.append(folder)
+            elif folder.dirty or folder.stamps != bodies.folders.stamps(folder):
+                look.changed.append(folder)
+        except MailError as error:
+            _log.warn("the other mailboxes are served: {error}", error=error)
     return look
 
 

@@ -150,9 +150,19 @@ class Journal:
                 if not left:
                     self._steps.pop(step.mailbox, None)
 
-    def forget_location(self, key: tuple[int, int], location: str) -> None:
-        """The index says so itself now; or another program moved the file from there."""
-        if self.locations.get(key) == location:
+    def settle_location(self, key: tuple[int, int], location: str, now: str | None = None) -> None:
+        """The index knows where a message's file is.
+
+        Args:
+            key: Its mailbox and UID.
+            location: Where the index says that it is; or said until now.
+            now: Where another program moved it, and the index says so too.
+        """
+        if key in self.retitled:
+            # a step that waits was decided when the index said otherwise: it looks here first
+            if self.locations.get(key, location) == location:
+                self.locations[key] = now or location
+        elif self.locations.get(key) == location:
             self.locations.pop(key, None)
 
     def is_moving(self, key: tuple[int, int]) -> bool:

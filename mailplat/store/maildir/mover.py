@@ -53,7 +53,8 @@ class Mover:
         journal: What is to be done.
         settled: Told, in any thread, which steps were done durably, and the places that the index
             does not know yet; has them crossed out.
-        expect: Told the paths that will change, so that no notice of ours is taken for others'.
+        expect: Told the paths that will change, so that no notice of ours is taken for others';
+            answers whether what others do there is told.
         at_once: Steps of one commit that are done before anybody is told.
         settle_seconds: How long done steps wait for others to be settled with.
         settle_steps: Done steps that do not wait.
@@ -67,7 +68,7 @@ class Mover:
         folders: Folders,
         journal: Journal,
         settled: Callable[[Sequence[Step], Places], None],
-        expect: Callable[[str], None],
+        expect: Callable[[str], bool],
         *,
         at_once: int = 256,
         settle_seconds: float = 1.0,
@@ -92,6 +93,7 @@ class Mover:
         self._settling: list[Step] = []
         self._failed: list[Step] = []
         self._touched: set[str] = set()
+        self._unwatched = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -173,7 +175,7 @@ class Mover:
             steps = [step for step in steps if self._journal.has(step)]  # else it was done twice
             self._journal.forget(steps)
             for key, place in (places or {}).items():
-                self._journal.forget_location(key, place)
+                self._journal.settle_location(key, place)
             self._do(
                 [
                     Step(0, Kind.CLEAR, step.mailbox, 0, "", step.target)
@@ -257,6 +259,7 @@ class Mover:
         """Do steps; measure each directory once before and once after."""
         before: dict[int, tuple[Folder, tuple[int, int]]] = {}
         stuck = {step.mailbox for step in self._failed}
+        self._unwatched = False
         for step in steps:
             try:
                 folder = self._folders.known(step.mailbox)
@@ -278,7 +281,7 @@ class Mover:
             with suppress(MailError):
                 if folder.stamps == stamps:
                     folder.stamps = self._folders.stamps(folder)
-                    folder.ours = True
+                    folder.ours = folder.ours or self._unwatched
 
     def _do_one(self, step: Step, folder: Folder | None) -> None:
         if step.kind is Kind.REMOVE_HOME:
@@ -332,7 +335,7 @@ class Mover:
                     raise
                 self.make(folder.directory)  # another program took the directory away
                 self._move(source, target)
-        self._journal.forget_location((step.mailbox, step.uid), step.source)
+        self._journal.settle_location((step.mailbox, step.uid), step.source, step.target)
 
     def _bury(self, step: Step, folder: Folder) -> None:
         key = step.mailbox, step.uid
@@ -415,8 +418,8 @@ class Mover:
             self._folders.forget(folder.mailbox)
 
     def _move(self, source: str, target: str) -> bool:
-        self._expect(source)
-        self._expect(target)
+        told = self._expect(source), self._expect(target)
+        self._unwatched = self._unwatched or not any(told)
         self._touched.update((os.path.dirname(source), os.path.dirname(target)))
         return self._disk.rename(source, target)
 

@@ -119,13 +119,17 @@ class Notices:
                 with suppress(KeyError):
                     self._descriptor.ignore(FilePath(path))
 
-    def expect(self, path: str) -> None:
-        """A file here is about to change by our own doing.  In any thread."""
+    def expect(self, path: str) -> bool:
+        """A file here is about to change by our own doing; whether others' doings are told.
+
+        In any thread.
+        """
         directory, _, name = path.rpartition("/")
         number = self._numbers.get(directory)
         if number is not None:
             key = number, os.fsencode(name)
             self._expected[key] = self._expected.get(key, 0) + 1
+        return number is not None
 
     def read(self) -> None:
         """Take the notices that wait, if there are any."""

@@ -26,59 +26,31 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mailplat.model.errors import MailError, NoSuchMailbox, Unavailable
+from mailplat.model.errors import MailError
 from mailplat.store.index.database import Connection
 from mailplat.store.index.folders import open_home
 from mailplat.store.index.rows import HomeRow, MailboxRow
 from mailplat.store.maildir import homes
-from mailplat.store.maildir.changes import add_files, apply_changes, describe
-from mailplat.store.maildir.folders import Folder, Stamps, lasting
-from mailplat.store.maildir.layout import location_name, native
-from mailplat.store.maildir.listing import Difference, base_of, difference, locations
+from mailplat.store.maildir.changes import apply_changes
+from mailplat.store.maildir.comparing import Comparing, OutsideLimits
+from mailplat.store.maildir.folders import Folder, lasting
 from mailplat.store.maildir.names import account_directory
 from mailplat.store.maildir.notices import Key, Notices, open_notices
-from mailplat.store.maildir.uidlist import UidList
 
 if TYPE_CHECKING:
     from mailplat.store.index.store import IndexedStore
     from mailplat.store.index.transaction import Transaction
     from mailplat.store.maildir.bodies import MaildirBodies
 
-__all__ = ["Outside", "OutsideLimits"]
+__all__ = ["Outside"]
 
 _log = Logger()
 
 _ROUNDS = 5
-"""Listings in one run, if each finds something that goes on changing."""
+"""Looks at a home in one run, if each finds mailboxes that come or go."""
 
 _IN_USE_SECONDS = 31 * 60
 """A mailbox that was asked for since is polled (RFC 2177 §3: IDLE ends after 29 minutes)."""
-
-_KNOWN = "SELECT place, uid FROM messages WHERE mailbox = ?"
-_NEXT = "SELECT uid_next FROM mailboxes WHERE id = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class OutsideLimits:
-    """How other programs' changes are noticed.
-
-    Attributes:
-        look_seconds: How old what was seen of a mailbox may be when it is asked for, where the
-            kernel tells nothing; also of a home's list of mailboxes.
-        poll_seconds: How often mailboxes in use are looked at although the kernel would tell:
-            it does not tell what another machine does on a shared file system.
-        notice_seconds: How long a mailbox that was just listed is left alone.
-        relist_seconds: How long a mailbox that we changed is believed without a listing.
-        watches: Mailboxes that the kernel tells of at once; 0 does without.
-        chunk: Files read before their rows are committed.
-    """
-
-    look_seconds: float = 1.0
-    poll_seconds: float = 30.0
-    notice_seconds: float = 0.1
-    relist_seconds: int = 3600
-    watches: int = 4096
-    chunk: int = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -88,17 +60,6 @@ class _Home:
     stamp: int = 0
     looked: float = float("-inf")
     dirty: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """What a listing said."""
-
-    difference: Difference
-    known: Mapping[int, str]
-    since_uid: int
-    stamps: Stamps
-    moment: int
 
 
 class Outside:
@@ -115,11 +76,11 @@ class Outside:
         self._reactor = reactor
         self._limits = limits
         self._store: IndexedStore
+        self._comparing: Comparing
         self._notices: Notices | None = None
         self._homes: dict[int, _Home] = {}
         self._settled: set[str] = set()
         self._passed: set[str] = set()
-        self._ignored: dict[int, set[str]] = {}
         self._waiting: dict[Key, list[Deferred[None]]] = {}
         self._runs: set[Deferred[None]] = set()
         self._later: dict[int, Any] = {}
@@ -129,9 +90,14 @@ class Outside:
     async def open(self, store: IndexedStore) -> None:
         """Begin."""
         self._store = store
+        self._comparing = Comparing(self._bodies, store, self._reactor, self._limits, self._told)
         self._open = True
         self._notices = open_notices(self._reactor, self._tell, self._limits.watches)
         self._poll_later()
+
+    def _told(self, mailbox: int) -> bool:
+        """Whether the kernel tells what other programs do to a mailbox."""
+        return self._notices is not None and self._notices.is_watched(("mailbox", mailbox))
 
     async def close(self) -> None:
         """End what runs, and listen no more."""
@@ -147,10 +113,12 @@ class Outside:
             next(iter(self._runs)).addBoth(_pass_on, done)
             await done
 
-    def expect(self, path: str) -> None:
-        """A file is about to change by our own doing.  In any thread."""
-        if self._notices is not None:
-            self._notices.expect(path)
+    def expect(self, path: str) -> bool:
+        """A file is about to change by our own doing; whether others' doings there are told.
+
+        In any thread.
+        """
+        return self._notices is not None and self._notices.expect(path)
 
     # being asked
 
@@ -175,7 +143,7 @@ class Outside:
         key = "mailbox", mailbox.id
         if folder is not None and not folder.dirty and key not in self._waiting:
             folder.used = now
-            told = self._notices is not None and self._notices.is_watched(key)
+            told = self._told(mailbox.id)
             limit = self._limits.poll_seconds if told else self._limits.look_seconds
             if now - folder.looked < limit:
                 return None
@@ -290,13 +258,17 @@ class Outside:
                 await store.writer.submit(operation, home.account)
             if look.new:
                 await self._adopt(home, look.new)
-            for folder in look.strange:
-                await self._take_over_folder(folder)
+            left = [f for f in look.strange if not await self._could_take_over(f)]
+            if left:
+                return  # whoever asks next tries again; until then nothing gets in there
             seen.stamp = 0
         for folder in look.changed:
-            await self._run(
-                ("mailbox", folder.mailbox), partial(self._look_at_mailbox, folder.mailbox)
-            )
+            try:
+                await self._run(
+                    ("mailbox", folder.mailbox), partial(self._look_at_mailbox, folder.mailbox)
+                )
+            except MailError as error:
+                _log.warn("the other mailboxes are served: {error}", error=error)
         seen.looked = now
         self._settled.add(home.account)
 
@@ -313,6 +285,14 @@ class Outside:
             _log.warn("{path} has the name of another mailbox: it is passed over", path=path)
             self._passed.add(directory)
 
+    async def _could_take_over(self, folder: Folder) -> bool:
+        try:
+            await self._take_over_folder(folder)
+        except MailError as error:
+            _log.warn("a mailbox is not taken over yet: {error}", error=error)
+            return False
+        return True
+
     async def _take_over_folder(self, folder: Folder) -> None:
         store, bodies, number = self._store, self._bodies, folder.mailbox
         legacy = await self._in_thread(homes.read_legacy, bodies, folder)
@@ -320,7 +300,7 @@ class Outside:
         if legacy.uidlist is not None:
             operation = partial(homes.begin_taking_over, mailbox_id=number, uidlist=legacy.uidlist)
             kept = await store.writer.submit(operation, folder.directory)
-        await self._bring_in(folder, legacy.uidlist if kept else None)
+        await self._comparing.bring_in(folder, legacy.uidlist if kept else None)
         if legacy.uidlist is not None:
             await self._in_thread(homes.write_marker, bodies, folder)
         finish = partial(
@@ -342,143 +322,8 @@ class Outside:
         if self._notices is not None:
             path = bodies.layout.directory(folder.directory)
             self._notices.watch(("mailbox", mailbox), (f"{path}/new", f"{path}/cur"))
-        await self._bring_in(folder)
+        await self._comparing.bring_in(folder)
         folder.looked = folder.used = now
-
-    async def _bring_in(self, folder: Folder, uidlist: UidList | None = None) -> None:
-        """List a mailbox if need be, and bring what changed into the index."""
-        try:
-            for _ in range(_ROUNDS):
-                forced, folder.dirty = folder.dirty, False
-                job = partial(self._compare, folder=folder, forced=forced)
-                found = await self._store.readers.read(job, folder.directory)
-                if found is None:
-                    return
-                again = await self._apply(folder, found, uidlist)
-                if not again and not folder.dirty:
-                    self._note_listing(folder, found.stamps, found.moment)
-                    return
-                folder.dirty = True
-            # it goes on changing: enough for now
-        except NoSuchMailbox:
-            return
-        except BaseException:
-            folder.dirty = True
-            raise
-
-    def _compare(self, connection: Connection, folder: Folder, forced: bool) -> _Compared | None:
-        """List a mailbox, unless nothing can have changed; in a reader's thread."""
-        bodies, mailbox = self._bodies, folder.mailbox
-        stamps = bodies.folders.stamps(folder)
-        now = time.time_ns()
-        old = folder.ours and now // 10**9 - folder.listed > self._limits.relist_seconds
-        if stamps == folder.stamps and not forced and not old:
-            return None
-        if stamps == (0, 0):
-            path = bodies.layout.directory(folder.directory)
-            raise Unavailable(f"{path}: there is no Maildir any more")
-        next_row = connection.one(_NEXT, (mailbox,))
-        if next_row is None:
-            return None
-        known: dict[str, int] = dict(connection.all(_KNOWN, (mailbox,)))
-        ignored = self._ignored.get(mailbox, set())
-        found = self._listed(folder, known, ignored)
-        if found.missing:
-            twice = self._listed(folder, known, ignored)
-            missing = set(found.missing) & set(twice.missing)
-            found = Difference(twice.added, twice.moved, tuple(sorted(missing)), twice.doubled)
-        folder.letters = None  # read anew where they are needed
-        if not found:
-            self._note_listing(folder, stamps, now)
-            return None
-        by_uid = {uid: location for location, uid in known.items()}
-        return _Compared(found, by_uid, next_row[0], stamps, now)
-
-    def _note_listing(self, folder: Folder, stamps: Stamps, moment: int) -> None:
-        """The index has what a listing said."""
-        told = self._notices is not None and self._notices.is_watched(("mailbox", folder.mailbox))
-        folder.stamps = stamps if told else lasting(stamps, moment)
-        folder.listed = moment // 10**9
-        folder.ours = False
-
-    def _listed(self, folder: Folder, known: dict[str, int], ignored: set[str]) -> Difference:
-        """List a mailbox; ``known`` is brought up to what the journal knows."""
-        bodies = self._bodies
-        directory = bodies.layout.directory(folder.directory)
-        with folder.lock:
-            moving = {
-                uid: location
-                for (mailbox, uid), location in bodies.journal.locations.copy().items()
-                if mailbox == folder.mailbox
-            }
-            if moving:
-                for location in [location for location, uid in known.items() if uid in moving]:
-                    uid = known.pop(location)
-                    known[moving[uid]] = uid
-            # "new" before "cur": a file on its way from one to the other is seen at least once
-            new, cur = (bodies.disk.names(f"{directory}/{sub}") for sub in ("new", "cur"))
-        listed = locations(map(location_name, new), map(location_name, cur))
-        listed -= ignored
-        found = difference(known, listed)
-        buried = bodies.journal.buried(folder.mailbox)
-        if buried:
-            added = tuple(place for place in found.added if base_of(place) not in buried)
-            return Difference(added, found.moved, found.missing, found.doubled)
-        return found
-
-    async def _apply(self, folder: Folder, found: _Compared, uidlist: UidList | None) -> bool:
-        """Bring a difference into the index; whether some of it is still unclear."""
-        store, bodies, mailbox = self._store, self._bodies, folder.mailbox
-        again = False
-        differs = found.difference
-        if differs.doubled:
-            await self._in_thread(self._rename_doubled, folder, differs.doubled)
-            again = True
-        if differs.moved or differs.missing:
-            operation = partial(
-                apply_changes,
-                rules=store.rules,
-                bodies=bodies,
-                mailbox_id=mailbox,
-                moved=differs.moved,
-                missing={uid: found.known[uid] for uid in differs.missing},
-            )
-            again |= await store.writer.submit(operation, folder.directory)
-        added: Sequence[str] = differs.added
-        if not folder.taken_over:
-            added = sorted(added, key=partial(_order, uids=uidlist.uids if uidlist else {}))
-        for start in range(0, len(added), self._limits.chunk):
-            some = added[start : start + self._limits.chunk]
-            files, ignored = await self._in_thread(
-                describe, bodies.disk, bodies.layout, folder, some
-            )
-            if ignored:
-                self._ignored.setdefault(mailbox, set()).update(ignored)
-            again |= len(files) + len(ignored) < len(some)
-            add = partial(
-                add_files,
-                rules=store.rules,
-                bodies=bodies,
-                mailbox_id=mailbox,
-                files=files,
-                since_uid=found.since_uid,
-                uidlist=uidlist,
-            )
-            weight = sum(file.summary.header_size for file in files)
-            await store.writer.submit(add, folder.directory, weight)
-        return again
-
-    def _rename_doubled(self, folder: Folder, doubled: Sequence[str]) -> None:
-        """Two files with one base are two messages: the second gets a base of its own."""
-        bodies = self._bodies
-        for location in doubled:
-            base, colon, info = location[4:].partition(":")
-            name = bodies.names.base_like(base) + colon + info
-            directory = f"{bodies.layout.directory(folder.directory)}/{location[:3]}"
-            if not _same_file(bodies, folder, location):
-                bodies.disk.rename(
-                    f"{directory}/{native(location[4:])}", f"{directory}/{native(name)}"
-                )
 
     # being told, and polling
 
@@ -534,19 +379,6 @@ def _find_home(tx: Transaction, store: IndexedStore, account: str) -> HomeRow:
 
 def _find_folder(connection: Connection, bodies: MaildirBodies, mailbox: int) -> Folder | None:
     return bodies.folders.find(mailbox, connection)
-
-
-def _order(location: str, uids: Mapping[str, int]) -> tuple[int, bool, str]:
-    """Messages whose UIDs are known come first, in their order; what is in ``new``, last."""
-    base = base_of(location)
-    return uids.get(base, 1 << 40), location.startswith("new/"), base
-
-
-def _same_file(bodies: MaildirBodies, folder: Folder, location: str) -> bool:
-    """Whether another name with that base is of the same file: a move by link and unlink."""
-    path = bodies.layout.path(folder.directory, location)
-    status = bodies.disk.status(path)
-    return status is None or status.st_nlink > 1
 
 
 def _pass_on(result: object, done: Deferred[None]) -> object:

@@ -16,8 +16,8 @@ from mailplat.interfaces.store import Folder
 from mailplat.model.mailbox import SpecialUse
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.maildir.bodies import MaildirLimits
+from mailplat.store.maildir.comparing import OutsideLimits
 from mailplat.store.maildir.disk import Disk
-from mailplat.store.maildir.outside import OutsideLimits
 from mailplat.store.maildir.store import maildir_store
 
 ALICE = "alice@example.org"

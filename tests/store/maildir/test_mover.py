@@ -18,8 +18,8 @@ from mailplat.model.flags import FlagAction
 from mailplat.model.numset import NumSet
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.maildir.bodies import MaildirBodies, MaildirLimits
+from mailplat.store.maildir.comparing import OutsideLimits
 from mailplat.store.maildir.disk import Disk, failure
-from mailplat.store.maildir.outside import OutsideLimits
 from mailplat.testing.mails import mail, new_message
 
 if TYPE_CHECKING:
