@@ -470,9 +470,7 @@ class SetQuota(Command):
 
 @dataclass(frozen=True, slots=True)
 class Compress(Command):
-    """Compress both ways (RFC 4978): answer OK, and the conversation waits.
-
-    The transport says ``compression_started`` once it inflates and deflates.
+    """Compress both ways (RFC 4978): answer OK, and the conversation does it from there on.
 
     Attributes:
         mechanism: In capitals; DEFLATE is the only one there is.

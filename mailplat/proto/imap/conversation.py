@@ -42,6 +42,7 @@ from mailplat.proto.imap.commands import (
     StartTLS,
     Unauthenticate,
 )
+from mailplat.proto.imap.compression import Compression
 from mailplat.proto.imap.fragments import BadLine, EndOfInput, Flooded, Fragments
 from mailplat.proto.imap.grammar import GRAMMAR
 from mailplat.proto.imap.limits import Limits
@@ -72,17 +73,16 @@ class ServerConversation:
         enabled: What ENABLE turned on, in capitals; set by `enable`.
         wants_tls: STARTTLS was answered OK: send what is to be sent, then start TLS and say
             `tls_started`.  Until then input is dropped, and no event comes.
-        wants_compression: COMPRESS was answered OK: send what is to be sent, then deflate and
-            inflate from here on, and say `compression_started`.
     """
 
     def __init__(self, *, grammar: Grammar = GRAMMAR, limits: Limits | None = None) -> None:
         self.enabled: frozenset[str] = frozenset()
         self.wants_tls = False
-        self.wants_compression = False
         self._grammar = grammar
         self._limits = limits or Limits()
         self._output: list[bytes] = []
+        self._compression: Compression | None = None
+        self._uncompressed = b""  # what was said before it began
         self._fragments = Fragments()
         self._reader = CommandReader(self._fragments, self._grammar, self._limits, self.send)
         self._reader.mode = self._current_mode()
@@ -129,7 +129,7 @@ class ServerConversation:
 
     def next_event(self) -> Event | None:
         """Give the next thing that is asked; None until input or an answer comes."""
-        if self.state is State.LOGOUT or self.wants_tls or self.wants_compression:
+        if self.state is State.LOGOUT or self.wants_tls:
             return None
         return next(self._events, None)
 
@@ -137,6 +137,10 @@ class ServerConversation:
         """Take what is ready to go to the client."""
         data = b"".join(self._output)
         self._output.clear()
+        if self._compression is not None and data:
+            data = self._compression.deflate(data)
+        if self._uncompressed:
+            data, self._uncompressed = self._uncompressed + data, b""
         return data
 
     def tls_started(self) -> None:
@@ -144,17 +148,17 @@ class ServerConversation:
         self.wants_tls = False
         self._start_afresh()
 
-    def compression_started(self) -> bytes:
-        """From now on `receive` gets inflated bytes; gives back what came compressed already."""
-        self.wants_compression = False
-        return self._fragments.take_all()
-
     # for the session: at any time
 
     @property
     def utf8(self) -> bool:
         """Whether the client takes UTF-8 in quoted strings and mailbox names."""
         return self._reader.mode.utf8
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the connection is compressed (RFC 4978)."""
+        return self._compression is not None
 
     @property
     def idling(self) -> bool:
@@ -277,11 +281,18 @@ class ServerConversation:
             self.wants_tls = True
             self._fragments.take_all()  # what was pipelined in clear is no one's (RFC 9051 §11.1)
         elif isinstance(command, Compress):
-            self.wants_compression = True
+            self._compress()
         elif isinstance(command, Unauthenticate):
             self.state = State.NOT_AUTHENTICATED  # (RFC 8437 §3)
             self.enabled = frozenset()
             self._reader.mode = self._current_mode()
+
+    def _compress(self) -> None:
+        """Compress everything behind the answer to COMPRESS (RFC 4978 §3)."""
+        self._uncompressed = b"".join(self._output)
+        self._output.clear()
+        self._compression = Compression()
+        self._fragments.compressed_by(self._compression)
 
     def _start_afresh(self) -> None:
         self.enabled = frozenset()

@@ -15,12 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from mailplat.proto.imap.compression import Compression, Uninflatable
 from mailplat.proto.imap.tokens import Announced, announced_in
 
 __all__ = ["BadLine", "EndOfInput", "Flooded", "Fragments", "LongLine"]
 
 _TAIL = 64
 """Bytes kept of a line that is passed over: enough for the announcement of a literal."""
+
+
+_INFLATED = 16384
+"""Bytes inflated at once."""
 
 
 class BadLine(Exception):
@@ -59,13 +64,22 @@ class Fragments:
     def __init__(self) -> None:
         self.ended = False
         self._buffer = bytearray()
+        self._compression: Compression | None = None
 
     def __len__(self) -> int:
-        return len(self._buffer)
+        return len(self._buffer) + len(self._compression or b"")
 
     def add(self, data: bytes) -> None:
         """Take bytes that came."""
-        self._buffer += data
+        if self._compression is not None:
+            self._compression.receive(data)
+        else:
+            self._buffer += data
+
+    def compressed_by(self, compression: Compression) -> None:
+        """From here on what comes is compressed, and what came already and was not read."""
+        compression.receive(self.take_all())
+        self._compression = compression
 
     def put_back(self, line: bytes) -> None:
         """Make a line the next to be read again."""
@@ -152,6 +166,14 @@ class Fragments:
                 yield from self._more()
 
     def _more(self) -> Generator[None, None, None]:
+        if self._compression is not None:
+            try:
+                data = self._compression.take(_INFLATED)
+            except Uninflatable:
+                raise EndOfInput from None
+            if data:
+                self._buffer += data
+                return
         if self.ended:
             raise EndOfInput
         yield

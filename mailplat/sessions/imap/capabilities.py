@@ -12,7 +12,7 @@ from mailplat.proto.imap.syntax import State
 from mailplat.sessions.imap.search import ALGORITHMS
 from mailplat.sessions.imap.state import SessionState
 
-__all__ = ["ENABLES", "capabilities", "log_in_allowed"]
+__all__ = ["DEFLATE", "ENABLES", "capabilities", "log_in_allowed"]
 
 _ALWAYS = ("IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ID", "ENABLE", "IDLE")
 
@@ -50,6 +50,8 @@ _LOGGED_IN = (
     "XLIST",
 )
 
+DEFLATE = "COMPRESS=DEFLATE"
+
 ENABLES = frozenset({"CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2"})
 """What ENABLE can turn on, in capitals (RFC 5161 §3.1)."""
 
@@ -73,6 +75,8 @@ def _all(state: SessionState) -> Iterator[str]:
     else:
         yield from _LOGGED_IN
         yield f"APPENDLIMIT={options.message_size}"
+        if not state.conversation.compressed:
+            yield DEFLATE
 
 
 def _before_login(state: SessionState) -> Iterable[str]:

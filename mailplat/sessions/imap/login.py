@@ -12,6 +12,7 @@ from mailplat.proto.imap.commands import (
     Authenticate,
     AuthenticateResponse,
     Capability,
+    Compress,
     Enable,
     Id,
     Login,
@@ -19,13 +20,14 @@ from mailplat.proto.imap.commands import (
     Noop,
     StartTLS,
 )
-from mailplat.sessions.imap.capabilities import ENABLES, capabilities, log_in_allowed
+from mailplat.sessions.imap.capabilities import DEFLATE, ENABLES, capabilities, log_in_allowed
 from mailplat.sessions.imap.state import SessionState
 
 __all__ = [
     "authenticate",
     "authenticate_response",
     "capability",
+    "compress",
     "enable",
     "greet",
     "identify",
@@ -84,6 +86,16 @@ async def enable(state: SessionState, command: Enable) -> None:
     state.conversation.send(responses.enabled(turned_on))
     state.enable(turned_on)
     state.conversation.ok()
+
+
+async def compress(state: SessionState, command: Compress) -> None:
+    """COMPRESS (RFC 4978 §3)."""
+    if command.mechanism != "DEFLATE" or DEFLATE in state.services.options.disabled:
+        state.conversation.bad("No such compression")
+    elif state.conversation.compressed:
+        state.conversation.bad("The connection is compressed already", "COMPRESSIONACTIVE")
+    else:
+        state.conversation.ok("DEFLATE begins")
 
 
 async def start_tls(state: SessionState, command: StartTLS) -> None:

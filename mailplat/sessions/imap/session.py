@@ -67,6 +67,7 @@ _COMMANDS: dict[type[Event], Callable[[SessionState, Any], Awaitable[None]]] = {
     commands.Capability: login.capability,
     commands.Check: login.noop,
     commands.Close: changing.close,
+    commands.Compress: login.compress,
     commands.Copy: changing.copy,
     commands.Create: mailboxes.create,
     commands.Delete: mailboxes.delete,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,6 @@ from mailplat.proto.imap.commands import (
     AuthenticateResponse,
     Check,
     Command,
-    Compress,
     Done,
     Event,
     Fetch,
@@ -325,14 +325,55 @@ def test_tls_in_the_middle_of_a_command() -> None:
     assert conversation.next_event() == Noop(b"b")
 
 
-def test_compress(play: Any) -> None:
-    """Input behind COMPRESS is given back as it came, for it is compressed."""
+def compressed(*lines: bytes) -> bytes:
+    """Compress lines as a client does."""
+    deflating = zlib.compressobj(wbits=-15)
+    return b"".join(deflating.compress(line) + deflating.flush(zlib.Z_SYNC_FLUSH) for line in lines)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_compress(play: Any, ahead: bool) -> None:
+    """Behind the OK both ways are compressed, also what came before the client saw it."""
     game = play(AFTER)
-    game.feed(b"a COMPRESS DEFLATE\r\n\x78\x9c")
-    assert game.events == [Compress(b"a", "DEFLATE")]
-    assert game.conversation.wants_compression
-    assert game.conversation.compression_started() == b"\x78\x9c"
-    assert game.feed(b"b NOOP\r\n") == b"b OK done\r\n"
+    inflating = zlib.decompressobj(-15)
+    rest = compressed(b"b NOOP\r\n", b"c APPEND INBOX {3+}\r\nabc\r\n", b"d NOOP\r\n")
+    said = game.feed(b"a COMPRESS DEFLATE\r\n" + (rest if ahead else b""))
+    said += game.feed(b"" if ahead else rest)
+    start = b"a OK done\r\n"
+    assert said.startswith(start)
+    answers = inflating.decompress(said.removeprefix(start))
+    assert answers == b"b OK done\r\nc OK done\r\nd OK done\r\n"
+    assert game.conversation.compressed
+
+
+def test_compress_at_every_cut(play: Any) -> None:
+    """However compressed input is cut, it means the same."""
+    wire = compressed(b"b NOOP\r\n", b"c NOOP\r\n")
+    for cut in range(len(wire)):
+        game = play(AFTER)
+        game.feed(b"a COMPRESS DEFLATE\r\n")
+        said = game.feed(wire[:cut]) + game.feed(wire[cut:])
+        assert zlib.decompressobj(-15).decompress(said) == b"b OK done\r\nc OK done\r\n", cut
+
+
+def test_compressed_floods_are_bounded(play: Any) -> None:
+    """A few bytes that stand for very many are inflated no further than they are read."""
+    game = play(AFTER)
+    game.feed(b"a COMPRESS DEFLATE\r\n")
+    bomb = compressed(b"b NOOP " + b"x" * 50_000_000)
+    for at in range(0, len(bomb), 4096):
+        game.feed(bomb[at : at + 4096])
+    assert len(game.conversation._fragments) < 100_000
+    assert game.conversation.closing or len(game.output) < 1000
+
+
+@pytest.mark.parametrize("junk", [b"\xff\xff\xff", b"b NOOP\r\n", compressed() + b"\x03\x00"])
+def test_what_is_no_deflate_ends_the_connection(play: Any, junk: bytes) -> None:
+    """There is no way to find the next command."""
+    game = play(AFTER)
+    game.feed(b"a COMPRESS DEFLATE\r\n")
+    game.feed(junk)
+    assert game.conversation.closing
 
 
 # APPEND

@@ -72,7 +72,7 @@ def drive(state: State, chunks: list[bytes], *, accepts: bool) -> tuple[list[Eve
                 conversation.ok("done")
         output += conversation.bytes_to_send()
         assert len(conversation._fragments) <= 302 or conversation.closing
-    assert conversation.closing or conversation.wants_tls or conversation.wants_compression
+    assert conversation.closing or conversation.wants_tls
     return events, output
 
 
