@@ -2,7 +2,8 @@
 
 A connection moves its deadline with every command.  To move it later costs an assignment: the
 delayed call wakes at the old moment, looks, and goes back to sleep.  Only an earlier moment
-touches the reactor's heap.
+touches the reactor's heap, by a new call: to move one that is in there takes as long as there are
+connections.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Deadline:
         if self._call is None:
             self._sleep(when)
         elif when < self._wakes:
-            self._call.reset(max(0.0, when - self._clock.seconds()))
-            self._wakes = when
+            self._call.cancel()
+            self._sleep(when)
 
     def stop(self) -> None:
         """Leave no delayed call behind."""

@@ -165,6 +165,8 @@ class SmtpSession:
             self._incoming.close()
             self._incoming = None
         context = self._context
+        if not (context.sender or context.recipients or context.tags or context.scores):
+            return  # nothing was begun
         context.sender = None
         context.recipients.clear()
         context.tags.clear()

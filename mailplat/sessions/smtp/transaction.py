@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mailplat.interfaces.routes import Destination
 from mailplat.model.envelope import Recipient
 from mailplat.model.reply import Reply
-from mailplat.model.verdict import Action, Change, Verdict
+from mailplat.model.verdict import CONTINUE, Action, Change, Verdict
 
 __all__ = ["Noted", "Transaction"]
 
@@ -32,6 +32,8 @@ class Noted:
 
     def add(self, verdict: Verdict) -> Reply | None:
         """Note one more verdict; if it is a refusal, give its words and note nothing."""
+        if verdict is CONTINUE:
+            return None
         if verdict.action in (Action.REJECT, Action.DEFER):
             words = _REJECTED if verdict.action is Action.REJECT else _DEFERRED
             reply = verdict.reply
