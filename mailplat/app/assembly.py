@@ -14,8 +14,9 @@ from time import time
 from typing import Any
 
 from mailplat.agents.mailbox import MailboxAgent
+from mailplat.app.keeping import scan_limits_of, store_of
 from mailplat.app.outgoing import make_runner, make_spool
-from mailplat.app.parts import make_accounts, make_agent, make_filter, make_store
+from mailplat.app.parts import make_accounts, make_agent, make_filter
 from mailplat.config.listeners import Listener, listeners_of
 from mailplat.config.options import Configuration
 from mailplat.config.sections.limits import AuthOptions
@@ -23,11 +24,10 @@ from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import MAILBOX_AGENT, IDeliveryAgent
-from mailplat.interfaces.plugins import FilterSettings, PasswordSettings, StoreSettings
+from mailplat.interfaces.plugins import FilterSettings, PasswordSettings
 from mailplat.interfaces.routes import IRoutes
-from mailplat.interfaces.store import Folder, IStore
+from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
-from mailplat.model.mailbox import QuotaLimit, SpecialUse
 from mailplat.model.verdict import Action
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import ConnectionLimits, LoginThrottle
@@ -119,16 +119,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
             cache_seconds=quota.cache_time,
         ),
     )
-    store = make_store(
-        configuration.store.use,
-        StoreSettings(
-            reactor,
-            str(data),
-            folders=_folders(configuration),
-            keyword_limit=configuration.store.max_keywords,
-            quota=QuotaLimit(quota.quota_storage, quota.quota_messages),
-        ),
-    )
+    store = store_of(configuration, reactor)
     listeners = listeners_of(configuration)
     hostname = configuration.server.hostname or socket.getfqdn()
     routes = LocalRoutes(
@@ -138,7 +129,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         catch_all={one.domain: one.account for one in configuration.routes.catch_all},
         delimiter=configuration.routes.subaddress,
     )
-    scan_limits = ScanLimits(depth=options.mime_depth, parts=options.mime_parts)
+    scan_limits = scan_limits_of(configuration)
     agents: dict[str, IDeliveryAgent] = {
         MAILBOX_AGENT: MailboxAgent(routes, store, time, scan_limits),
         **{one.name: make_agent(one.use, reactor) for one in configuration.agents},
@@ -176,15 +167,6 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         runner=make_runner(
             configuration, reactor, time, spool, agents, routes, hostname, queue_ids
         ),
-    )
-
-
-def _folders(configuration: Configuration) -> tuple[Folder, ...]:
-    return tuple(
-        Folder(one.name, SpecialUse("\\" + one.special_use.value.capitalize()))
-        if one.special_use
-        else Folder(one.name)
-        for one in configuration.folders
     )
 
 

@@ -19,9 +19,9 @@ from mailplat.config.values import Size, Unfit, read_size, spell_size
 from mailplat.model.account import Account
 from mailplat.model.mailbox import QuotaLimit
 
-__all__ = ["command"]
+__all__ = ["command", "config_option"]
 
-_config = click.option(
+config_option = click.option(
     "--config",
     "file",
     default="mailplat.toml",
@@ -57,7 +57,7 @@ def command() -> None:
 
 
 @command.command("add")
-@_config
+@config_option
 @_stdin
 @click.option(
     "--address",
@@ -112,7 +112,7 @@ def add(
 
 
 @command.command("list")
-@_config
+@config_option
 def list_them(file: Path) -> None:
     """List all accounts."""
 
@@ -127,7 +127,7 @@ def list_them(file: Path) -> None:
 
 
 @command.command("passwd")
-@_config
+@config_option
 @_stdin
 @click.argument("name", metavar="NAME")
 def passwd(file: Path, password_stdin: bool, name: str) -> None:
@@ -145,7 +145,7 @@ def passwd(file: Path, password_stdin: bool, name: str) -> None:
 
 
 @command.command("remove")
-@_config
+@config_option
 @click.argument("name", metavar="NAME")
 def remove(file: Path, name: str) -> None:
     """Remove the account NAME; an alias of it will do. Its mail stays in the store."""

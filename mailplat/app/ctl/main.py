@@ -18,6 +18,8 @@ __all__ = ["main"]
 COMMANDS = {
     "init": "mailplat.app.ctl.init",
     "account": "mailplat.app.ctl.account",
+    "store": "mailplat.app.ctl.store",
+    "queue": "mailplat.app.ctl.queue",
     "check-config": "mailplat.app.ctl.check",
     "filter": "mailplat.app.ctl.filter",
 }

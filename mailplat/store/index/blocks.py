@@ -82,6 +82,11 @@ class Blocks:
         self._blocks: OrderedDict[tuple[int, Column, int], tuple[Block, int]] = OrderedDict()
         self.bytes = 0
 
+    def clear(self) -> None:
+        """Forget everything: summaries were made anew."""
+        self._blocks.clear()
+        self.bytes = 0
+
     def find(self, mailbox: int, column: Column, number: int) -> Block | None:
         """Find a block."""
         key = (mailbox, column, number)

@@ -74,6 +74,9 @@ class Connection(Protocol):
     def snapshot(self) -> AbstractContextManager[None]:
         """Let all that is read inside see one commit."""
 
+    def check(self) -> Sequence[str]:
+        """Say what the database finds wrong with its own files; reads all of them."""
+
     def others_wrote(self) -> bool:
         """Whether another connection may have written since this was asked last."""
 

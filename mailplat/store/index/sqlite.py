@@ -146,6 +146,11 @@ class SQLiteConnection:
         finally:
             self.rollback()
 
+    def check(self) -> list[str]:
+        """See `Connection.check`."""
+        lines = [str(row[0]) for row in self.all("PRAGMA integrity_check(20)")]
+        return [] if lines == ["ok"] else [f"{self._path}: {line}" for line in lines]
+
     def others_wrote(self) -> bool:
         """See `Connection.others_wrote`."""
         row = self.one("PRAGMA data_version")

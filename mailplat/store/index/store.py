@@ -16,9 +16,12 @@ from zope.interface import implementer
 from mailplat.interfaces.plugins import StoreSettings
 from mailplat.interfaces.search import ISearchIndex
 from mailplat.interfaces.store import IHome, IStore, NewMessage, Target
+from mailplat.interfaces.upkeep import Fault, IRepairable
+from mailplat.message.scan import ScanLimits
 from mailplat.model.account import is_account_name
 from mailplat.model.errors import MailError, NoSuchAccount
 from mailplat.model.mailbox import Appended, normal_name
+from mailplat.model.numset import NumSet
 from mailplat.store.index import folders
 from mailplat.store.index.blocks import Blocks
 from mailplat.store.index.bodies import Bodies
@@ -40,6 +43,7 @@ from mailplat.store.index.transaction import (
     OthersWrote,
     Transaction,
 )
+from mailplat.store.index.upkeep import Upkeep
 from mailplat.store.index.writer import Writer
 
 __all__ = ["IndexLimits", "IndexedStore"]
@@ -74,7 +78,7 @@ class IndexLimits:
     search_seconds: float = 1.0
 
 
-@implementer(IStore, ISearchIndex)
+@implementer(IStore, ISearchIndex, IRepairable)
 class IndexedStore:
     """Everybody's mail.
 
@@ -129,6 +133,7 @@ class IndexedStore:
                 settings.reactor,
                 delay=limits.search_seconds,
             )
+        self._upkeep = Upkeep(self, database.name)
         self._database = database
         self._collect_messages = limits.collect_messages
         self._collecting: dict[int, int] = {}
@@ -255,6 +260,30 @@ class IndexedStore:
                     case MailboxChanged() if event.added:
                         self.text.wake()
         return self.shelf.publish(events)
+
+    # looking after it
+
+    async def store_faults(self) -> Sequence[Fault]:
+        """See `IRepairable.store_faults`."""
+        return await self._upkeep.store_faults()
+
+    async def faults(self, account: str) -> Sequence[Fault]:
+        """See `IRepairable.faults`."""
+        return await self._upkeep.faults(account)
+
+    async def recount(self, account: str) -> None:
+        """See `IRepairable.recount`."""
+        await self._upkeep.recount(account)
+
+    async def summarize(
+        self, account: str, mailbox: str, uids: NumSet, limits: ScanLimits
+    ) -> NumSet:
+        """See `IRepairable.summarize`."""
+        return await self._upkeep.summarize(account, mailbox, uids, limits)
+
+    async def sweep(self) -> int:
+        """See `IRepairable.sweep`."""
+        return await self._upkeep.sweep()
 
     # for the shelf
 

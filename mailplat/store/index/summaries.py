@@ -18,7 +18,7 @@ from mailplat.store.index.bodies import Bodies, Wanted
 from mailplat.store.index.database import Connection, Dialect
 from mailplat.store.index.transaction import Transaction
 
-__all__ = ["SUMMARY_COLUMNS", "SummaryReader", "insert_content", "numbers"]
+__all__ = ["SUMMARY_COLUMNS", "SummaryReader", "insert_content", "numbers", "replace_content"]
 
 _EIGHT_BIT, _NUL = 1, 2
 
@@ -26,6 +26,18 @@ _EIGHT_BIT, _NUL = 1, 2
 def insert_content(tx: Transaction, summary: Summary) -> int:
     """Keep a summary as a new content; give the content's id."""
     content = tx.next_number("content")
+    _insert(tx, content, summary)
+    return content
+
+
+def replace_content(tx: Transaction, content: int, summary: Summary) -> None:
+    """Keep another summary of the same bytes."""
+    tx.run("DELETE FROM contents WHERE id = ?", (content,))
+    tx.run("DELETE FROM headers WHERE content = ?", (content,))
+    _insert(tx, content, summary)
+
+
+def _insert(tx: Transaction, content: int, summary: Summary) -> None:
     tx.insert(
         statements.CONTENTS,
         content,
@@ -44,7 +56,6 @@ def insert_content(tx: Transaction, summary: Summary) -> int:
         _bytes(summary.base_subject),
     )
     tx.insert(statements.HEADERS, content, summary.header)
-    return content
 
 
 def _bytes(text: str) -> bytes:

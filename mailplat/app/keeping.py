@@ -1,0 +1,48 @@
+"""The store as the configuration describes it, for the server and for those who look after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mailplat.app.parts import make_store
+from mailplat.config.options import Configuration
+from mailplat.interfaces.plugins import StoreSettings
+from mailplat.interfaces.store import Folder, IStore
+from mailplat.message.scan import ScanLimits
+from mailplat.model.mailbox import QuotaLimit, SpecialUse
+
+__all__ = ["scan_limits_of", "store_of"]
+
+
+def store_of(configuration: Configuration, reactor: Any) -> IStore:
+    """Make the store; it is not opened.
+
+    Raises:
+        ConfigurationFault: It cannot be made of what the configuration says.
+    """
+    accounts = configuration.accounts
+    return make_store(
+        configuration.store.use,
+        StoreSettings(
+            reactor,
+            str(configuration.server.data_directory),
+            folders=_folders(configuration),
+            keyword_limit=configuration.store.max_keywords,
+            quota=QuotaLimit(accounts.quota_storage, accounts.quota_messages),
+        ),
+    )
+
+
+def _folders(configuration: Configuration) -> tuple[Folder, ...]:
+    return tuple(
+        Folder(one.name, SpecialUse("\\" + one.special_use.value.capitalize()))
+        if one.special_use
+        else Folder(one.name)
+        for one in configuration.folders
+    )
+
+
+def scan_limits_of(configuration: Configuration) -> ScanLimits:
+    """Say how far messages are taken apart."""
+    options = configuration.message
+    return ScanLimits(depth=options.mime_depth, parts=options.mime_parts)
