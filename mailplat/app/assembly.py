@@ -30,7 +30,7 @@ from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
 from mailplat.model.verdict import Action
 from mailplat.net.factory import SessionIds
-from mailplat.net.limits import ConnectionLimits, LoginThrottle
+from mailplat.net.limits import AccountConnections, ConnectionLimits, LoginThrottle
 from mailplat.net.resolver import ResolverOptions, servers_of, system_resolver
 from mailplat.net.tls import CertificateFiles, TLSContexts
 from mailplat.proto.sasl import PASSWORD_MECHANISMS, Mechanisms
@@ -56,6 +56,7 @@ class Parts:
         store: Everybody's mail.
         routes: Where mail leads.
         intakes: Take messages in.
+        logins: Counts the sessions of each account.
         throttle: Slows down who guesses passwords.
         connections: Counts connections.
         ids: Names sessions.
@@ -78,6 +79,7 @@ class Parts:
     store: IStore
     routes: IRoutes
     intakes: Intakes
+    logins: AccountConnections
     throttle: LoginThrottle
     connections: ConnectionLimits
     ids: SessionIds
@@ -150,6 +152,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
             spill=options.memory_size,
             budget=options.memory_total,
         ),
+        logins=AccountConnections(configuration.limits.connections_by_account),
         throttle=LoginThrottle(reactor, delays=(0.0, *configuration.auth.failure_delays)),
         connections=ConnectionLimits(
             total=configuration.limits.connections,

@@ -142,6 +142,7 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
         accounts=parts.accounts,
         store=parts.store,
         intakes=parts.intakes,
+        logins=parts.logins,
         throttle=parts.throttle,
         mechanisms=parts.mechanisms,
         clock=parts.reactor,

@@ -11,7 +11,7 @@ from zope.interface import Attribute, Interface
 
 from mailplat.model.peer import Peer
 
-__all__ = ["ILink", "ILoginThrottle"]
+__all__ = ["IAccountConnections", "ILink", "ILoginThrottle"]
 
 
 class ILink(Interface):
@@ -56,6 +56,20 @@ class ILink(Interface):
 
     def abort() -> None:
         """End the connection now; nothing more is sent."""
+
+
+class IAccountConnections(Interface):
+    """Counts the sessions of each account; one for all protocols."""
+
+    def enter(account: str) -> None:
+        """Count a session in.
+
+        Raises:
+            LimitReached: The account has too many; this one was not counted.
+        """
+
+    def leave(account: str) -> None:
+        """Count a session out that was counted in."""
 
 
 class ILoginThrottle(Interface):

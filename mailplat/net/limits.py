@@ -24,9 +24,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from mailplat.interfaces.net import ILoginThrottle
+from mailplat.interfaces.net import IAccountConnections, ILoginThrottle
+from mailplat.model.errors import LimitReached
 
-__all__ = ["Admission", "ConnectionLimits", "LoginThrottle", "network_of"]
+__all__ = ["AccountConnections", "Admission", "ConnectionLimits", "LoginThrottle", "network_of"]
 
 DELAYS = (0.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds to wait after no failure, one, two...; the last one for all further (Dovecot's)."""
@@ -100,6 +101,38 @@ class ConnectionLimits:
             return True
         address = ip_address(network.removesuffix("/64"))
         return any(address in trusted for trusted in self._trusted)
+
+
+@implementer(IAccountConnections)
+class AccountConnections:
+    """Counts who is logged in how often; shared by all protocols.
+
+    Args:
+        per_account: Sessions of one account at a time.
+    """
+
+    def __init__(self, per_account: int = 1000) -> None:
+        self._per_account = per_account
+        self._counts: Counter[str] = Counter()
+
+    def enter(self, account: str) -> None:
+        """Count a session in.
+
+        Raises:
+            LimitReached: The account has too many; this one was not counted.
+        """
+        if self._counts[account] >= self._per_account:
+            raise LimitReached(
+                f"{account} has {self._per_account} connections",
+                public="Too many connections of this account",
+            )
+        self._counts[account] += 1
+
+    def leave(self, account: str) -> None:
+        """Count a session out."""
+        self._counts[account] -= 1
+        if self._counts[account] <= 0:
+            del self._counts[account]
 
 
 class _Failures:

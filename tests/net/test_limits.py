@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from mailplat.interfaces.net import ILoginThrottle
-from mailplat.net.limits import ConnectionLimits, LoginThrottle, network_of
+from mailplat.model.errors import LimitReached
+from mailplat.net.limits import AccountConnections, ConnectionLimits, LoginThrottle, network_of
 
 
 @pytest.mark.parametrize(
@@ -153,3 +154,15 @@ def test_no_password_is_kept() -> None:
     kept = [list(throttle._table["192.0.2.1"].digests) for throttle in (one, two)]
     assert kept[0] != kept[1]
     assert b"secret-word" not in b"".join(kept[0])
+
+
+def test_sessions_of_an_account_are_counted() -> None:
+    """An account has so many sessions and no more; what it leaves it may have again."""
+    logins = AccountConnections(2)
+    logins.enter("alice")
+    logins.enter("alice")
+    logins.enter("bob")
+    with pytest.raises(LimitReached):
+        logins.enter("alice")
+    logins.leave("alice")
+    logins.enter("alice")

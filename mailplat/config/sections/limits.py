@@ -39,6 +39,13 @@ class LimitOptions:
         meaning="How many one client may have open at once: one IPv4 address, or one IPv6 /64.",
         precedent="Postfix smtpd_client_connection_count_limit",
     )
+    connections_by_account: int = option(
+        1000,
+        unit="connections",
+        least=1,
+        meaning="How many IMAP sessions one account may have at once.",
+        precedent="Dovecot mail_max_userip_connections (10, of each address)",
+    )
     handshake_timeout: Duration = option(
         duration("30s"), meaning="How long a TLS handshake may take."
     )

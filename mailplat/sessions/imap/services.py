@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.bodies import IIntakes
-from mailplat.interfaces.net import ILoginThrottle
+from mailplat.interfaces.net import IAccountConnections, ILoginThrottle
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
 from mailplat.proto.sasl import Mechanisms
@@ -52,6 +52,7 @@ class IMAPServices:
         accounts: Who may log in.
         store: Everybody's mail.
         intakes: Take the bytes of appended messages.
+        logins: Counts the sessions of each account.
         throttle: Slows down who guesses passwords.
         mechanisms: SASL mechanisms that are offered where log-in is allowed.
         clock: For IDLE and for waiting.
@@ -63,6 +64,7 @@ class IMAPServices:
     accounts: IAccounts
     store: IStore
     intakes: IIntakes
+    logins: IAccountConnections
     throttle: ILoginThrottle
     mechanisms: Mechanisms
     clock: IReactorTime

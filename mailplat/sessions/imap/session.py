@@ -190,4 +190,4 @@ class IMAPSession:
         if state.idling is not None:
             idling, state.idling = state.idling, None
             idling.drop()
-        state.close_mailbox()
+        state.log_out()

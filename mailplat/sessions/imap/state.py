@@ -62,9 +62,14 @@ class SessionState:
         return self._home
 
     async def log_in(self, account: Account) -> None:
-        """Open the account's home; from here on the session speaks for it."""
-        self._home = await self.services.store.open_home(account.name)
-        self.account = account
+        """Open the account's home; from here on the session speaks for it.
+
+        Raises:
+            LimitReached: The account has too many sessions.
+        """
+        home = await self.services.store.open_home(account.name)
+        self.services.logins.enter(account.name)
+        self._home, self.account = home, account
         self.conversation.logged_in()
         self.link.authenticated()
 
@@ -118,6 +123,13 @@ class SessionState:
         """The open mailbox changed: who idles is told at once, others after their command."""
         if self.idling is not None:
             self.idling.news()
+
+    def log_out(self) -> None:
+        """Let go of everything; the session is over."""
+        self.close_mailbox()
+        if self.account is not None:
+            self.services.logins.leave(self.account.name)
+            self.account = None
 
     def say_mailbox_deleted(self) -> None:
         """Part with a client whose open mailbox another session deleted (RFC 2180 §3.3)."""

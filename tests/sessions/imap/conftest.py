@@ -15,7 +15,7 @@ from mailplat.interfaces.store import Folder
 from mailplat.message.scan import ScanLimits
 from mailplat.model.mailbox import SpecialUse
 from mailplat.net.imap import IMAPConnection
-from mailplat.net.limits import LoginThrottle
+from mailplat.net.limits import AccountConnections, LoginThrottle
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.sasl import PASSWORD_MECHANISMS
 from mailplat.sessions.imap.services import IMAPOptions, IMAPServices
@@ -41,6 +41,7 @@ class Server:
             accounts=KnownAccounts({"alice@example.org": "secret", "bob@example.org": "secret"}),
             store=self.store,
             intakes=Intakes(reactor, directory),
+            logins=AccountConnections(3),
             throttle=LoginThrottle(self.clock),
             mechanisms=PASSWORD_MECHANISMS,
             clock=self.clock,
