@@ -31,12 +31,13 @@ Signers = Mapping[str, Sequence[Signer]]
 """The keys of each domain: one, or one of each kind."""
 
 
-def read_signers(argument: str, directory: str) -> Signers:
+def read_signers(argument: str, directory: str, kind: str = "dkim_sign") -> Signers:
     """Read ``example.org:selector:key.pem``, several separated by commas.
 
     Args:
         argument: Domains, selectors and files of private keys.
         directory: Where relative paths begin.
+        kind: The filter whose argument it is, for errors.
 
     Raises:
         ConfigurationFault: It cannot be read, or a key cannot.
@@ -48,17 +49,17 @@ def read_signers(argument: str, directory: str) -> Signers:
         domain = ascii_domain(name)
         if domain is None or not selector or not path:
             raise ConfigurationFault(
-                f"dkim_sign: {word!r} is not DOMAIN:SELECTOR:PATH, as in example.org:2026:dkim.pem"
+                f"{kind}: {word!r} is not DOMAIN:SELECTOR:PATH, as in example.org:2026:dkim.pem"
             )
         try:
             key = load_private_key((Path(directory) / path).read_bytes())
         except OSError as error:
-            raise ConfigurationFault(f"dkim_sign: {path}: {error.strerror}") from None
+            raise ConfigurationFault(f"{kind}: {path}: {error.strerror}") from None
         except KeyFault as fault:
-            raise ConfigurationFault(f"dkim_sign: {path}: {fault}") from None
+            raise ConfigurationFault(f"{kind}: {path}: {fault}") from None
         signers.setdefault(domain, []).append(Signer(domain, selector.lower(), key))
     if not signers:
-        raise ConfigurationFault("dkim_sign: which domains? Write dkim_sign:DOMAIN:SELECTOR:PATH")
+        raise ConfigurationFault(f"{kind}: which domain? Write {kind}:DOMAIN:SELECTOR:PATH")
     return signers
 
 

@@ -133,7 +133,7 @@ async def test_who_signs(
 @pytest.mark.parametrize(
     ("argument", "reason"),
     [
-        ("", "which domains"),
+        ("", "which domain?"),
         ("d.example", "DOMAIN:SELECTOR:PATH"),
         ("localhost:s:rsa.pem", "DOMAIN:SELECTOR:PATH"),
         ("d.example:s:none.pem", "none.pem: No such file"),
