@@ -151,6 +151,7 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
         options=IMAPSessionOptions(
             auth_needs_tls=listener.require_tls,
             offers_tls=starttls,
+            login_failures=configuration.auth.failures_by_connection,
             message_size=configuration.message.max_size,
             idle_interval=options.idle_notice,
             disabled=frozenset(name.upper() for name in options.disabled_capabilities),

@@ -7,9 +7,11 @@ r"""Dialogues as text, played against protocols in memory: what is said, and wha
     2C: b1 NOOP
     2S: b1 OK NOOP completed
 
-``C:`` is what the client sends, a line with its CRLF (``C|`` without one: for literals); ``S:`` is
-the next line that the server must send, in which ``...`` stands for anything.  A number in front
-names one of several clients.  Nothing that the server says may be left out.
+``C:`` is what the client sends, a line with its CRLF (``C|`` without one: for literals; ``C+``
+without waiting for the answer to the line before); ``S:`` is
+the next line that the server must send, in which ``...`` stands for anything; ``S>`` is a line
+that must come, after others that do not matter.  A number in front names one of several clients.
+Nothing else that the server says may be left out.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ __all__ = ["Step", "play", "steps_of"]
 _PATIENCE = 5.0
 """Seconds that a line of the server's may be waited for."""
 
-_LINE = re.compile(r"\s*(\d*)([CS])([:|]) ?(.*)")
+_LINE = re.compile(r"\s*(\d*)([CS])([:|+>]) ?(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,13 @@ class Step:
         client: Which client, from 1.
         sent: Whether it is what the client says.
         text: The bytes of the line, with its CRLF where it has one.
+        freely: Whether other lines may come before it, or answers still be due.
     """
 
     client: int
     sent: bool
     text: bytes
+    freely: bool = False
 
 
 def steps_of(transcript: str) -> Iterator[Step]:
@@ -57,8 +61,8 @@ def steps_of(transcript: str) -> Iterator[Step]:
         if found is None:
             raise ValueError(f"not a line of a transcript: {line!r}")
         number, side, end, text = found.groups()
-        data = text.encode("utf-8", "surrogateescape") + (b"\r\n" if end == ":" else b"")
-        yield Step(int(number or 1), side == "C", data)
+        data = text.encode("utf-8", "surrogateescape") + (b"" if end == "|" else b"\r\n")
+        yield Step(int(number or 1), side == "C", data, end in ("+", ">"))
 
 
 async def play(
@@ -83,22 +87,39 @@ async def play(
             clients[step.client] = connect()
             unread[step.client] = b""
         if step.sent:
-            await settle()
-            _nothing_left(step, clients, unread)
+            if not step.freely:
+                await settle()
+                _nothing_left(step, clients, unread)
             clients[step.client][1](step.text)
             continue
-        patient_until = time.monotonic() + _PATIENCE
-        while True:  # work in threads may take its time
-            await settle()
-            unread[step.client] += clients[step.client][0].take()
-            if b"\r\n" in unread[step.client] or time.monotonic() > patient_until:
+        while True:
+            line = await _line(step.client, clients, unread, settle)
+            if line is not None and re.fullmatch(
+                _pattern(step.text.removesuffix(b"\r\n")), line, re.DOTALL
+            ):
                 break
-        line, end, rest = unread[step.client].partition(b"\r\n")
-        if not re.fullmatch(_pattern(step.text.removesuffix(b"\r\n")), line, re.DOTALL):
-            raise AssertionError(f"expected {step.text!r}, got {line + end + rest!r}")
-        unread[step.client] = rest
+            if not step.freely or line is None:
+                more = (line or b"") + unread[step.client]
+                raise AssertionError(f"expected {step.text!r}, got {more!r}")
     await settle()
     _nothing_left(None, clients, unread)
+
+
+async def _line(
+    client: int,
+    clients: dict[int, tuple[MemoryWire, Callable[[bytes], None]]],
+    unread: dict[int, bytes],
+    settle: Callable[[], Awaitable[None]],
+) -> bytes | None:
+    """Take the next line that the server says, without its CRLF; None if no whole one comes."""
+    patient_until = time.monotonic() + _PATIENCE
+    while b"\r\n" not in unread[client] and time.monotonic() < patient_until:
+        await settle()  # work in threads may take its time
+        unread[client] += clients[client][0].take()
+    if b"\r\n" not in unread[client]:
+        return None
+    line, _, unread[client] = unread[client].partition(b"\r\n")
+    return line
 
 
 def _nothing_left(

@@ -174,6 +174,9 @@ async def _present(state: SessionState, credentials: Credentials) -> None:
             reason=error.reason,
         )
         state.conversation.refuse(error)
+        state.login_failures += 1
+        if state.login_failures >= state.services.options.login_failures:
+            state.conversation.bye("Too many log-ins failed")
         return
     throttle.succeeded(address)
     await state.log_in(account)

@@ -24,6 +24,7 @@ class IMAPOptions:
     Attributes:
         auth_needs_tls: Refuse log-ins in clear (RFC 9051 §11.1: PRIVACYREQUIRED).
         offers_tls: Whether STARTTLS can be done on this listener.
+        login_failures: Log-ins that may fail before the connection is closed.
         message_size: Bytes of one appended message (RFC 7889 APPENDLIMIT).
         append_total: Bytes of all messages of one APPEND.
         idle_interval: Seconds between signs of life in IDLE.
@@ -35,6 +36,7 @@ class IMAPOptions:
 
     auth_needs_tls: bool = True
     offers_tls: bool = True
+    login_failures: int = 3
     message_size: int = 50 * 1024 * 1024
     append_total: int = 100 * 1024 * 1024
     idle_interval: float = 120.0

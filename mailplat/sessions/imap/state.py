@@ -39,6 +39,7 @@ class SessionState:
         exchange: The running AUTHENTICATE.
         appending: The running APPEND or REPLACE.
         idling: The running IDLE.
+        login_failures: How many log-ins failed.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class SessionState:
         self.exchange: Exchange | None = None
         self.appending: Appending | None = None
         self.idling: Idling | None = None
+        self.login_failures = 0
         self._home: IHome | None = None
 
     @property
