@@ -116,7 +116,7 @@ def esearch(
     partial: tuple[PartialRange, NumSet | Sequence[int]] | None = None,
     modseq: int | None = None,
 ) -> bytes:
-    """``* ESEARCH (TAG "...") ...`` (RFC 9051 §7.3.4); what is None is left out.
+    """``* ESEARCH (TAG "...") ...`` (RFC 4731 §3.1, RFC 9051 §7.3.4); what is None is left out.
 
     Args:
         tag: Of the SEARCH or SORT.
