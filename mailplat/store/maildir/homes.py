@@ -30,6 +30,7 @@ from mailplat.store.maildir.journal import DIRECTORY_KINDS
 from mailplat.store.maildir.names import (
     NAME_FILE,
     account_directory,
+    directory_account,
     directory_folder,
     foreign_folder,
     is_shortened,
@@ -49,6 +50,7 @@ __all__ = [
     "forget_folders",
     "look_at_home",
     "read_legacy",
+    "strange_accounts",
     "write_marker",
 ]
 
@@ -59,6 +61,19 @@ _NEWEST = (
     "SELECT min(uid), count(*) FROM messages"
     " WHERE mailbox = ? AND uid >= ? AND substr(place, 1, 4) = 'new/'"
 )
+
+
+def strange_accounts(connection: Connection, bodies: MaildirBodies) -> list[str]:
+    """Name the accounts that have a Maildir below the root, and no home in the index."""
+    known = {row[0] for row in connection.all("SELECT account FROM homes")}
+    found = []
+    for name in bodies.disk.names(bodies.layout.root):
+        account = directory_account(name)
+        if account is not None and account not in known:
+            path = bodies.layout.directory(name)
+            if bodies.disk.status(f"{path}/cur") is not None:
+                found.append(account)
+    return sorted(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -93,7 +93,21 @@ class Outside:
         self._comparing = Comparing(self._bodies, store, self._reactor, self._limits, self._told)
         self._open = True
         self._notices = open_notices(self._reactor, self._tell, self._limits.watches)
+        await self._make_homes()
         self._poll_later()
+
+    async def _make_homes(self) -> None:
+        """Give a home to every account whose Maildir is there; its mail waits until it is used."""
+        job = partial(homes.strange_accounts, bodies=self._bodies)
+        accounts = await self._store.readers.read(job, self._bodies.layout.root)
+        for start in range(0, len(accounts), self._limits.chunk):  # they share commits
+            made = []
+            for account in accounts[start : start + self._limits.chunk]:
+                operation = partial(_find_home, store=self._store, account=account)
+                made.append(self._store.writer.submit(operation, account))
+            for well, result in await DeferredList(made, consumeErrors=True):
+                if not well:
+                    _log.warn("a Maildir is not served: {error}", error=result.value)
 
     def _told(self, mailbox: int) -> bool:
         """Whether the kernel tells what other programs do to a mailbox."""

@@ -13,7 +13,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from mailplat.interfaces.store import BodyRange, Column, IHome, IMailbox
-from mailplat.model.errors import NoSuchMailbox, Unavailable
+from mailplat.model.errors import Corrupt, NoSuchMailbox, Unavailable
 from mailplat.model.flags import FlagAction, flag_names
 from mailplat.model.numset import NumSet
 from mailplat.store.maildir.disk import Disk
@@ -147,6 +147,21 @@ async def test_vanishes_during_a_read(home: IHome, inbox: Path) -> None:
     answers = await mailbox.bodies([BodyRange(1, 0, 99), BodyRange(2, 0, 9)])
     assert answers == [None, mail(1)[:9]]
     assert await uids_of(mailbox) == [2]
+    mailbox.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_cut_short(home: IHome, inbox: Path) -> None:
+    """A file that lost bytes is damaged: the error names it and the message; others are served."""
+    mailbox = await home.open_mailbox("INBOX")
+    await home.append("INBOX", [new_message(mail(n)) for n in range(2)])
+    first, _ = sorted((inbox / "new").iterdir())
+    first.write_bytes(mail(0)[:-3])
+    with pytest.raises(Corrupt) as raised:
+        await mailbox.bodies([BodyRange(1, 0, 9)])
+    assert first.name in raised.value.reason
+    assert "UID 1" in raised.value.reason
+    assert await mailbox.bodies([BodyRange(2, 0, 1 << 20)]) == [mail(1)]
     mailbox.close()
 
 

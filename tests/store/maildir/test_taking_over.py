@@ -86,9 +86,9 @@ async def test_delivery_comes_first(maildirs: Maildirs) -> None:
     """Mail for an account whose Maildir nobody opened yet comes behind what lies there."""
     from_dovecot(maildirs.root)
     store = await maildirs.open()
+    assert await store.accounts() == [ALICE]
     (appended,) = await store.deliver(new_message(mail(1)), [Target(ALICE)])
     assert (appended.uid_validity, appended.uids) == (1234, (91,))
-    assert await store.accounts() == [ALICE]
 
 
 @pytest_twisted.ensureDeferred
