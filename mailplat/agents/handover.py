@@ -49,7 +49,7 @@ class Server:
     Attributes:
         key: Equal for connections that may stand in for each other.
         where: Its name for the log and for reports: ``mx.example.org[192.0.2.1]:25``.
-        connect: Opens a connection, ready for mail; raises `PeerLost`.
+        connect: Opens a connection, ready for mail, that the pool knows of; raises `PeerLost`.
     """
 
     key: Hashable
@@ -155,7 +155,6 @@ async def hand_over(
             except PeerLost as lost:
                 tried.lost, tried.why = lost, softened(lost.reply)
                 return
-            pool.add(channel)
         try:
             await _transact(channel, server.where, letter, tried, at_once)
         except BaseException:

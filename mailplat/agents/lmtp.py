@@ -77,5 +77,9 @@ class LmtpAgent:
 
     async def _connect(self) -> SmtpChannel:
         return await open_channel(
-            self._endpoint, self._options, clock=self._reactor, session_id=self._ids()
+            self._endpoint,
+            self._options,
+            clock=self._reactor,
+            session_id=self._ids(),
+            begun=self._pool.add,
         )

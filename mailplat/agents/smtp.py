@@ -340,6 +340,7 @@ class RelayAgent:
             clock=self._reactor,
             session_id=self._ids(),
             tls=self._contexts.begin(host, verified=verified) if implicit else None,
+            begun=self._pool.add,
         )
         if not implicit and tls is not TLSPolicy.NEVER and channel.offers.starttls:
             try:

@@ -21,6 +21,7 @@ from mailplat.config.sections.mail import (
 )
 from mailplat.config.sections.protocols import IMAPOptions, POP3Options, SMTPOptions
 from mailplat.config.sections.queue import AgentOptions, QueueOptions
+from mailplat.config.sections.relay import RelayOptions, ResolverOptions, SmarthostOptions
 from mailplat.config.sections.server import (
     ListenerOptions,
     LogOptions,
@@ -64,6 +65,11 @@ class Configuration:
     agents: tuple[AgentOptions, ...] = option(
         (), name="agent", meaning="Delivery agents besides the one for mailboxes here."
     )
+    relay: RelayOptions = option(RelayOptions(), meaning="Bringing mail to other servers.")
+    smarthost: SmarthostOptions = option(
+        SmarthostOptions(), meaning="One server that takes all mail for others."
+    )
+    resolver: ResolverOptions = option(ResolverOptions(), meaning="Asking DNS.")
     filters: tuple[FilterOptions, ...] = option(
         (), name="filter", meaning="Filters, in the order they are asked."
     )

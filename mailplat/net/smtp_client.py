@@ -339,7 +339,11 @@ class SmtpChannel:
                 factory = TLSMemoryBIOFactory(self.tls, True, factory)
             await endpoint.connect(factory)
         except (ConnectError, ConnectBindError, ConnectionClosed) as error:
+            self._tell_gone()
             raise Unreachable(_cannot_connect(error)) from error
+        except BaseException:
+            self._tell_gone()
+            raise
         self._connection = connection
         try:
             ready = await self._next()
@@ -385,6 +389,9 @@ class SmtpChannel:
             self._tell(event)
         self._gone = True
         self._wake()
+        self._tell_gone()
+
+    def _tell_gone(self) -> None:
         when_gone, self.when_gone = self.when_gone, None
         if when_gone is not None:
             when_gone()
@@ -443,6 +450,7 @@ async def open_channel(
     clock: IReactorTime,
     session_id: str,
     tls: ClientTLS | None = None,
+    begun: Callable[[SmtpChannel], None] | None = None,
 ) -> SmtpChannel:
     """Connect to a server, and wait for its greeting and for what it offers.
 
@@ -452,6 +460,8 @@ async def open_channel(
         clock: For time-outs.
         session_id: For the log.
         tls: TLS from the first byte on (RFC 8314 §3.3); None to begin in clear.
+        begun: Told of the channel before it connects, so that it can be watched until it is
+            gone, also if it never is of use.
 
     Raises:
         PeerLost: The server turns us away; `Unreachable` if it says nothing or is not there,
@@ -465,6 +475,8 @@ async def open_channel(
         chunking=options.chunking,
     )
     channel = SmtpChannel(conversation, tls)
+    if begun is not None:
+        begun(channel)
     connection = _ClientConnection(
         channel, conversation, options, clock=clock, session_id=session_id
     )

@@ -62,7 +62,7 @@ class ChannelPool:
         return len(self._open)
 
     def add(self, channel: SmtpChannel) -> None:
-        """Learn of a new connection; its user has it."""
+        """Learn of a new connection, before it connects; its user has it."""
         self._open.add(channel)
         channel.when_gone = lambda: self._gone(channel)
 

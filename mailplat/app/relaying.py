@@ -1,0 +1,120 @@
+"""What brings mail to other servers, made of the configuration: the resolver and the relay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
+from mailplat.config.options import Configuration
+from mailplat.interfaces.resolver import IResolver
+from mailplat.model.credentials import PasswordCredentials
+from mailplat.model.errors import ConfigurationFault
+from mailplat.net.client_tls import ClientContexts
+from mailplat.net.resolver import (
+    Resolver,
+    ResolverOptions,
+    hosts_of,
+    servers_of,
+    system_resolver,
+)
+from mailplat.net.smtp_client import ChannelOptions
+from mailplat.net.smtp_pool import PoolOptions
+
+__all__ = ["make_relay", "make_resolver"]
+
+
+def make_resolver(configuration: Configuration, reactor: Any) -> Resolver:
+    """Make what asks DNS; reads the system's files."""
+    options = configuration.resolver
+    servers = tuple((server, options.port) for server in options.servers)
+    return system_resolver(
+        reactor,
+        ResolverOptions(
+            servers=servers or servers_of(_read("/etc/resolv.conf"), options.port),
+            timeouts=options.timeouts,
+            entries=options.cache_entries,
+            memory=options.cache_size,
+            failure_time=options.failure_time,
+        ),
+        hosts=hosts_of(_read("/etc/hosts")) if options.hosts_file else None,
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def make_relay(
+    configuration: Configuration, reactor: Any, hostname: str, resolver: IResolver
+) -> RelayAgent:
+    """Make the agent that brings mail to other servers; its `close` ends its connections.
+
+    Args:
+        configuration: As read.
+        reactor: Twisted's.
+        hostname: The server's own name.
+        resolver: Asks DNS.
+
+    Raises:
+        ConfigurationFault: A file cannot be used, or options contradict each other.
+    """
+    options = configuration.relay
+    smarthost = _smarthost(configuration)
+    tls = TLSPolicy.OPPORTUNISTIC if smarthost is None else TLSPolicy.VERIFIED
+    if options.tls is not None:
+        tls = TLSPolicy(options.tls.value)
+    return RelayAgent(
+        reactor,
+        resolver,
+        ClientContexts(minimum=f"TLSv{options.tls_version.value}", authorities=options.authorities),
+        RelayOptions(
+            channel=ChannelOptions(
+                hostname,
+                chunking=options.chunking,
+                handshake=options.handshake_timeout,
+                greeting=options.greeting_timeout,
+                command=options.command_timeout,
+                data=options.data_timeout,
+                block=options.block_timeout,
+                end=options.end_timeout,
+                idle=options.idle_timeout,
+            ),
+            pool=PoolOptions(
+                per_server=options.idle_by_server,
+                total=options.idle_total,
+                transfers=options.max_mails,
+            ),
+            tls=tls,
+            smarthost=smarthost,
+            port=options.port,
+            connect=options.connect_timeout,
+            addresses=options.max_addresses,
+            at_once=options.max_recipients,
+            domains=options.parallel_domains,
+            dead_time=options.dead_time,
+        ),
+    )
+
+
+def _smarthost(configuration: Configuration) -> Smarthost | None:
+    options = configuration.smarthost
+    if not options.host:
+        return None
+    if bool(options.user) != (options.password is not None):
+        raise ConfigurationFault(
+            "smarthost.user and smarthost.password belong together: say both, or neither"
+        )
+    credentials = None
+    if options.password is not None:
+        credentials = PasswordCredentials(options.user, options.password.reveal())
+    return Smarthost(
+        options.host.lower().removesuffix("."),
+        port=options.port,
+        implicit_tls=options.implicit_tls,
+        credentials=credentials,
+        clear_passwords=options.clear_password,
+    )
