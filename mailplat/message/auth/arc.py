@@ -113,7 +113,8 @@ class ChainVerifier:
 
     def __init__(self, header: bytes, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._fields = Fields(header if len(header) <= self._limits.header else b"")
+        worth = len(header) <= self._limits.header and b"arc-" in header.lower()
+        self._fields = Fields(header if worth else b"")
         self._broken = ""
         self._links: tuple[Link, ...] = ()
         self._seals: list[tuple[Signature, str]] = []

@@ -17,6 +17,7 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
+@lru_cache(maxsize=4096)
 def organisation(domain: str) -> str:
     """Give the domain that was registered, of which this one is or is a part.
 

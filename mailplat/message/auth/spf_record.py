@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
 from mailplat.message.auth.result import Result
@@ -68,6 +69,7 @@ def select_records(found: Sequence[bytes]) -> list[bytes]:
     return [text for text in found if text[:6].lower() == b"v=spf1" and text[6:7] in (b"", b" ")]
 
 
+@lru_cache(maxsize=256)
 def read_record(text: bytes) -> Record:
     """Read a record.
 
