@@ -49,6 +49,7 @@ class Control:
         self._reactor = reactor
         self._path = str(directory / _NAME)
         self._factory = Factory.forProtocol(_Lines)
+        self._factory.noisy = False
         self._factory.commands = commands  # type: ignore[attr-defined]
         self._port: IListeningPort | None = None
 
