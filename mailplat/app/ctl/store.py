@@ -10,7 +10,7 @@ import mmap
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,11 +200,19 @@ def stats(file: Path, accounts: tuple[str, ...]) -> None:
 @click.option("--mailbox", "only", multiple=True, metavar="NAME", help="This one; may be repeated.")
 @click.argument("account")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-def export(file: Path, form: str, only: tuple[str, ...], account: str, directory: Path) -> None:
+@click.pass_context
+def export(
+    ctx: click.Context,
+    file: Path,
+    form: str,
+    only: tuple[str, ...],
+    account: str,
+    directory: Path,
+) -> None:
     """Write the mail of ACCOUNT into DIRECTORY, with flags and dates.
 
     A Maildir export that was broken off goes on where it was; messages removed from the server
-    since then stay in DIRECTORY.
+    since then stay in DIRECTORY. A damaged message is left out and told; the exit status is then 1.
     """
     from mailplat.app.upkeep.carrying import Carried, MboxWriter, export_mailbox, maildir_target
 
@@ -216,20 +224,23 @@ def export(file: Path, form: str, only: tuple[str, ...], account: str, directory
         sums = Carried()
         with _bar(total, "Exporting") as advance:
             for one in names:
-                mailbox = await home.open_mailbox(one)
-                if form == "mbox":
-                    writer = MboxWriter(directory, mailbox.name)
-                    _add(sums, await export_mailbox(mailbox, writer, advance))
-                    writer.finish()
-                else:
-                    target = maildir_target(directory, mailbox)
-                    _add(sums, await export_mailbox(mailbox, target, advance))
-                mailbox.close()
+                with closing(await home.open_mailbox(one)) as mailbox:
+                    if form == "mbox":
+                        with closing(MboxWriter(directory, mailbox.name)) as writer:
+                            _add(sums, await export_mailbox(mailbox, writer, advance))
+                            writer.finish()
+                    else:
+                        target = maildir_target(directory, mailbox)
+                        _add(sums, await export_mailbox(mailbox, target, advance))
         return sums
 
     done = _with_store(file, work)
     there = f", {done.there} were there" if done.there else ""
     click.echo(f"{_count(done.messages, 'message')} exported to {directory}{there}.")
+    for reason in done.unread:
+        click.echo(f"left out: {reason}", err=True)
+    if done.unread:
+        ctx.exit(1)
 
 
 @command.command("import")
@@ -407,6 +418,7 @@ def _add(sums: Carried, more: Carried) -> None:
     sums.messages += more.messages
     sums.there += more.there
     sums.unflagged += more.unflagged
+    sums.unread += more.unread
 
 
 def _count(number: int, word: str, words: str = "") -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from mailplat.app.upkeep.mbox import Mail, written
 from mailplat.interfaces.store import BodyRange, Column, IHome, IMailbox, NewMessage
 from mailplat.message.scan import ScanLimits
 from mailplat.message.summary import summary_of
-from mailplat.model.errors import AlreadyExists, LimitReached
+from mailplat.model.errors import AlreadyExists, Corrupt, LimitReached
 from mailplat.model.flags import flag_names
 from mailplat.model.mailbox import normal_name
 from mailplat.model.summary import Summary
@@ -43,11 +43,13 @@ class Carried:
         messages: So many were carried.
         there: So many were there already.
         unflagged: So many lost keywords for which the mailbox has no room.
+        unread: What was left out because it is damaged, in words.
     """
 
     messages: int = 0
     there: int = 0
     unflagged: int = 0
+    unread: list[str] = field(default_factory=list)
 
 
 # in
@@ -196,8 +198,12 @@ class MboxWriter:
         """All is written."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
         self._staged.rename(self.path)
+
+    def close(self) -> None:
+        """Let go of the file; what is not finished goes."""
+        self._file.close()
+        self._staged.unlink(missing_ok=True)
 
 
 def maildir_target(root: Path, mailbox: IMailbox) -> MaildirWriter:
@@ -208,10 +214,9 @@ def maildir_target(root: Path, mailbox: IMailbox) -> MaildirWriter:
 async def export_mailbox(
     mailbox: IMailbox, target: Target, advance: Advance = lambda count: None
 ) -> Carried:
-    """Write all messages of an open mailbox.
+    """Write all messages of an open mailbox; one that is damaged is left out, and told.
 
     Raises:
-        Corrupt: A message cannot be read; the reason names it.
         OSError: It cannot be written.
     """
     carried = Carried()
@@ -242,7 +247,16 @@ async def _write(
     carried: Carried,
     advance: Advance,
 ) -> None:
-    bodies = await mailbox.bodies([BodyRange(uid, 0, size) for uid, size, _, _ in batch])
+    try:
+        bodies = await mailbox.bodies([BodyRange(uid, 0, size) for uid, size, _, _ in batch])
+    except Corrupt as error:
+        if len(batch) > 1:
+            for one in batch:
+                await _write(mailbox, target, [one], carried, advance)
+        else:
+            carried.unread.append(error.reason)
+            advance(1)
+        return
     names = mailbox.keywords
     for (uid, _, date, mask), body in zip(batch, bodies, strict=True):
         if body is not None:

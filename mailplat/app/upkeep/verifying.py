@@ -11,6 +11,7 @@ read is looked at, whatever else cannot.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -192,7 +193,8 @@ async def _batch(
         bodies: Sequence[bytes | None] = await mailbox.bodies(ranges)
     except Corrupt as error:
         if len(batch) == 1:
-            yield Fault(FaultKind.BODY, error.reason, account, mailbox.name, batch[0][0])
+            what = error.reason.removeprefix(f"{account}/{mailbox.name}: ")
+            yield Fault(FaultKind.BODY, what, account, mailbox.name, batch[0][0])
             return
         for one in batch:
             async for fault in _batch(account, mailbox, [one], limits):
@@ -290,9 +292,8 @@ async def mend(
                 left += [fault for fault in some if fault.uid not in done]
             case FaultKind.BODY if drop_missing:
                 home = await store.open_home(account)
-                mailbox = await home.open_mailbox(name)
-                await mailbox.expunge(NumSet.of(fault.uid for fault in some))
-                mailbox.close()
+                with closing(await home.open_mailbox(name)) as mailbox:
+                    await mailbox.expunge(NumSet.of(fault.uid for fault in some))
                 mended += some
             case FaultKind.SEARCH if index is not None:
                 mended += some
