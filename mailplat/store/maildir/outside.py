@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -104,10 +104,9 @@ class Outside:
             made = []
             for account in accounts[start : start + self._limits.chunk]:
                 operation = partial(_find_home, store=self._store, account=account)
-                made.append(self._store.writer.submit(operation, account))
-            for well, result in await DeferredList(made, consumeErrors=True):
-                if not well:
-                    _log.warn("a Maildir is not served: {error}", error=result.value)
+                home = self._store.writer.submit(operation, account)
+                made.append(home.addErrback(_log_failure))
+            await gatherResults(made)
 
     def _told(self, mailbox: int) -> bool:
         """Whether the kernel tells what other programs do to a mailbox."""
