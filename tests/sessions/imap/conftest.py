@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from twisted.internet import reactor
@@ -23,6 +23,7 @@ from mailplat.sessions.imap.session import IMAPSession
 from mailplat.spool.intake import Intakes
 from mailplat.store.memory.store import MemoryStore
 from mailplat.testing.fakes import KnownAccounts
+from mailplat.testing.mails import NOON, new_message
 from mailplat.testing.transcripts import play
 from mailplat.testing.turns import turn
 from mailplat.testing.wire import MemoryWire
@@ -49,20 +50,26 @@ class Server:
             scan_limits=ScanLimits(),
             options=options,
         )
-        self._connections: list[IMAPConnection] = []
+        self.connections: list[IMAPConnection] = []
+        self._lost: set[int] = set()
 
     def connect(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
         """Add a client; its greeting is taken."""
+        wire, send = self.open()
+        assert wire.take().startswith(b"* OK [CAPABILITY IMAP4rev1")
+        return wire, send
+
+    def open(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
+        """Add a client."""
         connection = IMAPConnection(
             ServerConversation(),
             lambda conversation, link: IMAPSession(self.services, link, conversation),
             clock=self.clock,
-            session_id=f"s{len(self._connections) + 1}",
+            session_id=f"s{len(self.connections) + 1}",
         )
-        self._connections.append(connection)
+        self.connections.append(connection)
         wire = MemoryWire()
         connection.makeConnection(wire)
-        assert wire.take().startswith(b"* OK [CAPABILITY IMAP4rev1")
         return wire, connection.dataReceived
 
     def log_in(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
@@ -72,14 +79,28 @@ class Server:
         assert b"login OK" in wire.take()
         return wire, send
 
-    async def play(self, transcript: str) -> None:
-        """Play a transcript of clients that logged in as Alice."""
-        await play(transcript, self.log_in, turn)
+    async def play(self, transcript: str, *, logged_in: bool = True) -> None:
+        """Play a transcript of clients that logged in as Alice, or of new ones."""
+        await play(transcript, self.log_in if logged_in else self.connect, turn)
 
     def close(self) -> None:
         """Break all connections."""
-        for connection in self._connections:
+        for number in range(1, len(self.connections) + 1):
+            self.lose(number)
+
+    def lose(self, number: int) -> None:
+        """Break the connection of a client."""
+        connection = self.connections[number - 1]
+        if number not in self._lost:
+            self._lost.add(number)
             connection.connectionLost(Failure(ConnectionDone()))
+
+    async def put(
+        self, *messages: bytes, mailbox: str = "INBOX", flags: Iterable[str] = (), date: int = NOON
+    ) -> None:
+        """Put messages into a mailbox of Alice's, behind the backs of her clients."""
+        home = await self.store.open_home("alice@example.org")
+        await home.append(mailbox, [new_message(data, flags, date) for data in messages])
 
 
 @pytest.fixture
