@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from mailplat.agents.contents import examine
 from mailplat.agents.handover import Letter, Server, Tried, answered, hand_over
-from mailplat.interfaces.agents import Attempt, IDeliveryAgent
+from mailplat.interfaces.agents import Attempt, IClosingAgent
 from mailplat.model.envelope import Recipient
 from mailplat.model.outcome import Outcome
 from mailplat.net.factory import SessionIds
@@ -23,7 +23,7 @@ from mailplat.net.smtp_pool import ChannelPool, PoolOptions
 __all__ = ["LmtpAgent"]
 
 
-@implementer(IDeliveryAgent)
+@implementer(IClosingAgent)
 class LmtpAgent:
     """Brings mail to one LMTP server.
 

@@ -31,7 +31,7 @@ from zope.interface import implementer
 from mailplat.agents.contents import examine
 from mailplat.agents.exchangers import Exchangers, find_addresses, find_exchangers
 from mailplat.agents.handover import Letter, Server, Tried, answered, hand_over
-from mailplat.interfaces.agents import Attempt, IDeliveryAgent
+from mailplat.interfaces.agents import Attempt, IClosingAgent
 from mailplat.interfaces.resolver import IResolver
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import Recipient
@@ -132,7 +132,7 @@ def tcp_endpoint(reactor: Any, timeout: float, address: str, port: int) -> IStre
     return endpoint
 
 
-@implementer(IDeliveryAgent)
+@implementer(IClosingAgent)
 class RelayAgent:
     """Brings mail to other servers.
 

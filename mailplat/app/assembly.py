@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from time import time
 from typing import Any
 
@@ -17,13 +16,14 @@ from mailplat.agents.mailbox import MailboxAgent
 from mailplat.app.keeping import scan_limits_of, store_of
 from mailplat.app.outgoing import make_runner, make_spool
 from mailplat.app.parts import make_accounts, make_agent, make_filter
+from mailplat.app.relaying import make_relay, make_resolver
 from mailplat.config.listeners import Listener, listeners_of
 from mailplat.config.options import Configuration
 from mailplat.config.sections.limits import AuthOptions
 from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.accounts import IAccounts
-from mailplat.interfaces.agents import MAILBOX_AGENT, IDeliveryAgent
+from mailplat.interfaces.agents import MAILBOX_AGENT, RELAY_AGENT, IDeliveryAgent
 from mailplat.interfaces.plugins import FilterSettings, PasswordSettings
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.store import IStore
@@ -31,7 +31,6 @@ from mailplat.message.scan import ScanLimits
 from mailplat.model.verdict import Action
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import AccountConnections, ConnectionLimits, LoginThrottle
-from mailplat.net.resolver import ResolverOptions, servers_of, system_resolver
 from mailplat.net.tls import CertificateFiles, TLSContexts
 from mailplat.proto.sasl import PASSWORD_MECHANISMS, Mechanisms
 from mailplat.queue.runner import Runner
@@ -132,8 +131,10 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         delimiter=configuration.routes.subaddress,
     )
     scan_limits = scan_limits_of(configuration)
+    resolver = make_resolver(configuration, reactor)
     agents: dict[str, IDeliveryAgent] = {
         MAILBOX_AGENT: MailboxAgent(routes, store, time, scan_limits),
+        RELAY_AGENT: make_relay(configuration, reactor, hostname, resolver),
         **{one.name: make_agent(one.use, reactor) for one in configuration.agents},
     }
     queue_ids = QueueIds(time)
@@ -164,7 +165,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         mechanisms=_mechanisms(configuration.auth),
         scan_limits=scan_limits,
         listeners=listeners,
-        rules=tuple(_rules(configuration, _filter_settings(reactor, hostname, data))),
+        rules=tuple(_rules(configuration, FilterSettings(reactor, hostname, str(data), resolver))),
         agents=agents,
         spool=spool,
         runner=make_runner(
@@ -185,16 +186,6 @@ def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSCo
     files = [CertificateFiles(tls.certificate, tls.key, password)]
     files += [CertificateFiles(host.certificate, host.key) for host in tls.hosts]
     return TLSContexts(files, minimum=f"TLSv{tls.minimum_version.value}")
-
-
-def _filter_settings(reactor: Any, hostname: str, data: Path) -> FilterSettings:
-    """Give filters a resolver that asks the system's name servers."""
-    try:
-        servers = servers_of(Path("/etc/resolv.conf").read_text())
-    except OSError:
-        servers = servers_of("")
-    resolver = system_resolver(reactor, ResolverOptions(servers))
-    return FilterSettings(reactor, hostname, str(data), resolver)
 
 
 def _rules(configuration: Configuration, settings: FilterSettings) -> Any:

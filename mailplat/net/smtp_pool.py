@@ -34,7 +34,7 @@ class PoolOptions:
     """
 
     per_server: int = 20
-    total: int = 100
+    total: int = 400
     transfers: int = 100
 
 

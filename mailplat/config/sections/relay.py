@@ -84,7 +84,7 @@ class RelayOptions:
         meaning="How many connections to one server may wait for another mail.",
     )
     idle_total: int = option(
-        100,
+        400,
         unit="connections",
         least=0,
         meaning="How many connections may wait for another mail, to all servers together.",
