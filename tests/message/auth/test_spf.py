@@ -43,6 +43,8 @@ ZONE: dict[tuple[str, str], Any] = {
     ("A", "away.example"): None,
     ("TXT", "loop.example"): [b"v=spf1 include:loop.example -all"],
     ("PTR", "192.0.2.1"): ["x.other.example", "mail.d.example", "d.example"],
+    ("PTR", "192.0.2.5"): None,
+    ("PTR", "192.0.2.6"): ["away.example"],
     ("A", "mail.d.example"): ["192.0.2.1"],
     ("A", "x.other.example"): ["192.0.2.77"],
     ("MX", "many.example"): [f"m{n}.many.example" for n in range(11)],
@@ -163,6 +165,13 @@ PERM, TEMP, NONE = Result.PERMERROR, Result.TEMPERROR, Result.NONE
         ("v=spf1 ptr:other.example -all", V4, FAIL),
         ("v=spf1 ptr -all", "192.0.2.3", FAIL),
         ("v=spf1 exists:%{p}.list.example a:%{p} -all", V4, PASS),
+        ("v=spf1 ptr all", "192.0.2.5", PASS),
+        ("v=spf1 -ptr ?all", "192.0.2.5", NEUTRAL),  # no answer is no match (RFC 7208 §5.5)
+        ("v=spf1 -ptr ?all", "192.0.2.6", NEUTRAL),
+        # names that the DNS cannot have
+        ("v=spf1 a:%{l}..d.example -all", V4, FAIL),
+        ("v=spf1 include:%{l}..d.example all", V4, PERM),
+        ("v=spf1 redirect=%{l}..d.example", V4, PERM),
         # errors of syntax spoil all of a record
         ("v=spf1 all hello", V4, PERM),
         ("v=spf1 all moo=%{x}", V4, PERM),
@@ -242,6 +251,14 @@ def test_limit_of_empty_answers(run: Any) -> None:
     void = [b"a:n%d.example" % n for n in range(3)]
     assert run(check(client(), dns(b"v=spf1 " + b" ".join(void[:2]) + b" -all"))).result is FAIL
     assert run(check(client(), dns(b"v=spf1 " + b" ".join(void) + b" -all"))).result is PERM
+
+
+def test_two_records(run: Any) -> None:
+    """A domain has one record, or an error."""
+    asked = DNS({("TXT", DOMAIN): [b"v=spf1 all", b"other", b"v=spf1 -all"]})
+    found = run(check(client(), asked))
+    assert (found.result, found.reason) == (PERM, "more than one SPF record")
+    assert found.finding.properties == (("smtp.mailfrom", f"alice@{DOMAIN}"),)
 
 
 def test_null_sender(run: Any) -> None:
