@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import smtplib
+import ssl
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,9 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.threads import deferToThread
+from twisted.names import dns
 
 from mailplat.agents.lmtp import LmtpAgent
 from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
@@ -26,8 +31,8 @@ from mailplat.net.smtp_pool import ChannelPool
 from mailplat.proto.smtp.offers import Dialect
 from mailplat.testing.agents import StringBody
 from mailplat.testing.fakes import KnownNames
-from mailplat.testing.turns import all_of, turn
-from mailplat.testing.twistd import TwistdServer, find_port_offset
+from mailplat.testing.turns import all_of, turn, until
+from mailplat.testing.twistd import Installation, TwistdServer, find_port_offset
 
 LARGE = b"Subject: large\r\n\r\n" + b".line with a dot\r\n" * 40_000
 ODD = b"Subject: odd\r\n\r\n.first\r\n..\r\n\xe4 bare\nfeed\r\nno end"
@@ -215,3 +220,80 @@ async def test_many_at_once(sink: StartSink) -> None:
     assert agent.connections <= 20
     await agent.close()
     assert server.dump.read_bytes().count(b"X-Rcpt-Args: ") == 200
+
+
+class NameServer(DatagramProtocol):
+    """DNS for example.net, whose exchanger is this machine, and for nothing else."""
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Answer a question."""
+        message: Any = dns.Message()
+        message.fromStr(datagram)
+        (question,) = message.queries
+        name = str(question.name)
+        known: dict[tuple[str, int], Any] = {
+            ("example.net", dns.MX): dns.Record_MX(10, b"mx.example.net", ttl=60),
+            ("mx.example.net", dns.A): dns.Record_A("127.0.0.1", ttl=60),
+        }
+        record = known.get((name, question.type))
+        exists = any(name == one for one, _ in known)
+        answer = dns.Message(message.id, answer=1, rCode=dns.OK if exists else dns.ENAME)
+        answer.queries = message.queries
+        if record is not None:
+            answer.answers.append(dns.RRHeader(name.encode(), question.type, dns.IN, 60, record))
+        wire: Any = self.transport
+        wire.write(answer.toStr(), addr)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_from_a_user_to_the_world(sink: StartSink, tmp_path: Path, by_name: bool) -> None:
+    """What a user submits goes through the queue to the exchanger that DNS names, or a smarthost.
+
+    A domain that does not exist is reported to the user.
+    """
+    world = await sink()
+    listen: Any = reactor
+    names = listen.listenUDP(0, NameServer(), interface="127.0.0.1")
+    port = names.getHost().port
+    options = {
+        "resolver": f'servers = ["127.0.0.1"]\nport = {port}\n',
+        "relay": f'port = {world.port}\ntls = "opportunistic"\n',
+    }
+    if not by_name:
+        options["smarthost"] = f'host = "127.0.0.1"\nport = {world.port}\n'
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = TwistdServer(Installation.make(folder, "sql:sqlite:///mail.db", options=options))
+    user = server.installation.users[0]
+
+    def submit() -> None:
+        trust = ssl.create_default_context(cafile=str(server.installation.certificate))
+        number = server.installation.port("submissions")
+        with smtplib.SMTP_SSL("localhost", number, context=trust, timeout=20) as client:
+            client.login(user, server.installation.password)
+            text = f"From: {user}\r\nSubject: out\r\n\r\n.hello\r\n"
+            client.sendmail(user, ["ann@example.net", "ben@example.net"], text)
+            if by_name:
+                client.sendmail(user, ["eve@missing.example"], text)
+
+    try:
+        await deferToThread(server.start)
+        await deferToThread(submit)
+        await until(lambda: b"hello" in read(world.dump), 20)
+        kept = read(world.dump)
+        assert kept.count(b"X-Rcpt-Args: ") == 2
+        assert b"X-Rcpt-Args: <ann@example.net>" in kept
+        assert b"\n.hello" in kept
+        if by_name:
+            await until(lambda: b"5.1.2" in b"".join(server.bodies(user)), 20)
+        await deferToThread(server.stop)
+    finally:
+        server.end()
+        await names.stopListening()
+    assert not server.complaints(), server.complaints()
+
+
+def read(path: Path) -> bytes:
+    """Read a file that may not be there yet."""
+    return path.read_bytes() if path.exists() else b""
