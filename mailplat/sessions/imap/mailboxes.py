@@ -67,6 +67,9 @@ async def delete(state: SessionState, command: Delete) -> None:
 async def rename(state: SessionState, command: Rename) -> None:
     """RENAME (RFC 9051 §6.3.6)."""
     await state.home.rename(command.source, command.target)
+    if state.selected is not None:
+        state.selected.changed_here()  # INBOX gave its messages away
+    await state.tell_news(expunge=True)
     state.conversation.ok()
 
 
