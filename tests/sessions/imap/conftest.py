@@ -55,12 +55,6 @@ class Server:
 
     def connect(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
         """Add a client; its greeting is taken."""
-        wire, send = self.open()
-        assert wire.take().startswith(b"* OK [CAPABILITY IMAP4rev1")
-        return wire, send
-
-    def open(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
-        """Add a client."""
         connection = IMAPConnection(
             ServerConversation(),
             lambda conversation, link: IMAPSession(self.services, link, conversation),
@@ -69,7 +63,7 @@ class Server:
         )
         self.connections.append(connection)
         wire = MemoryWire()
-        connection.makeConnection(wire)
+        assert wire.carry(connection).startswith(b"* OK [CAPABILITY IMAP4rev1")
         return wire, connection.dataReceived
 
     def log_in(self) -> tuple[MemoryWire, Callable[[bytes], None]]:

@@ -296,7 +296,7 @@ async def test_dialogue(server: Any, name: str) -> None:
 @pytest_twisted.ensureDeferred
 async def test_lost_while_idling(server: Any, caught: list[Any]) -> None:
     """A connection that is lost while it is told something leaves nothing behind."""
-    wire, send = server.log_in()
+    _, send = server.log_in()
     send(b"a SELECT INBOX\r\n")
     await turn()
     send(b"b IDLE\r\n")
