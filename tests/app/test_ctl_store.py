@@ -410,8 +410,7 @@ async def test_a_server_is_running(made: Path, ctl: Ctl) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
-    [[], *([word] for word in ["verify", "repair", "reindex", "stats", "export", "import"])],
+    "words", [[], ["verify"], ["repair"], ["reindex"], ["stats"], ["export"], ["import"]]
 )
 @pytest_twisted.ensureDeferred
 async def test_help_teaches(words: list[str], ctl: Ctl) -> None:

@@ -114,6 +114,7 @@ class TextIndex:
         self._more = False
         self._failed = False
         self._useless = False
+        self._outdated = False
         self._gone = _GONE
 
     # opening and closing
@@ -158,14 +159,17 @@ class TextIndex:
                 await deferToThread(self._file.remove)
                 fits = await deferToThread(self._connect, mark, newest)
             if not fits:
-                # a file of the past that turns up later must not fit
-                mark = await self._writer.submit(_new_mark, self._database.name)
-                await deferToThread(self._begin_anew, mark)
+                await self._begin_anew()
             await deferToThread(self._readers.start)
         except BaseException:
             await self._let_go()
             raise
         self._ready = True
+
+    async def _begin_anew(self) -> None:
+        """Forget everything; a file of the past that turns up later must not fit."""
+        mark = await self._writer.submit(_new_mark, self._database.name)
+        await deferToThread(self._empty, mark)
 
     def _connect(self, mark: int, newest: int) -> bool:
         """Connect; say whether the file is the database's."""
@@ -174,7 +178,7 @@ class TextIndex:
         self._main = self._database.connect(writes=False)
         return trigrams.belongs(self._own, mark, newest)
 
-    def _begin_anew(self, mark: int) -> None:
+    def _empty(self, mark: int) -> None:
         own = self._own
         assert own is not None
         own.begin()
@@ -225,7 +229,7 @@ class TextIndex:
 
     async def rebuild(self) -> None:
         """Forget everything and take it in again."""
-        self._useless = True
+        self._outdated = True
         await self.catch_up()
 
     async def _run(self) -> None:
@@ -257,6 +261,9 @@ class TextIndex:
         await self._prepare()
         self._more = False
         try:
+            if self._outdated:
+                self._outdated = False
+                await self._begin_anew()
             if self._gone >= _GONE:
                 self._gone = 0
                 await deferToThread(self._tidy)
@@ -268,6 +275,10 @@ class TextIndex:
                     await self._rest(_RESTS * (self._reactor.seconds() - begun))
         except Corrupt:
             self._useless = self._more = True
+            raise
+        except Unavailable:
+            await self._let_go()  # another process may have made the file anew
+            self._more = True
             raise
 
     async def _rest(self, seconds: float) -> None:

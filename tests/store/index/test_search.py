@@ -13,6 +13,7 @@ import pytest
 import pytest_twisted
 from hypothesis import given, settings, strategies
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 
 from mailplat.interfaces.plugins import StoreSettings
 from mailplat.interfaces.search import Searched
@@ -152,6 +153,56 @@ async def test_damaged_while_it_is_open(open_store: Open, tmp_path: Path) -> Non
         await store.catch_up()
     await store.rebuild()
     assert await find(home, "zebra17.") == [18]
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_processes(open_store: Open, tmp_path: Path) -> None:
+    """One builds the index anew, or finds its file gone: the other goes on with it."""
+    store, home = await open_store()
+    other, others_home = await open_store()
+    await put(home, "zebra")
+    await store.catch_up()
+    await other.catch_up()
+    assert await find(others_home, "zebra") == [1]
+    await other.rebuild()
+    await put(home, "horse")
+    await store.catch_up()
+    await other.settled()
+    for one in (home, others_home):
+        assert await find(one, "zebra") == [1]
+        assert await find(one, "horse") == [2]
+    (tmp_path / "mail.db.search").unlink()
+    await put(home, "otter")
+    for follower in (store, other):
+        with suppress(Unavailable):
+            await follower.catch_up()
+        await follower.catch_up()
+        await follower.settled()
+    for one in (home, others_home):
+        assert await find(one, "otter") == [3]
+        assert await find(one, "zebra") == [1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_stops_and_goes_on(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filling that is broken off after each batch goes on there; nothing is missed meanwhile."""
+    monkeypatch.setattr("mailplat.store.index.search._BATCH", 5)
+    store, home = await open_store()
+    await put(home, *(f"zebra{number:03}" for number in range(20)))
+    await store.close()
+    unknown = []
+    for _ in range(5):
+        store, home = await open_store()
+        assert store.text is not None
+        await store.text._prepare()
+        await deferToThread(store.text._take_in)
+        assert await find(home, "zebra") == list(range(1, 21))
+        found = await find(home, "zebra017")
+        assert found is not None
+        assert 18 in found
+        unknown.append(len(found))
+        await store.close()
+    assert unknown == [15, 10, 5, 1, 1]
 
 
 @pytest_twisted.ensureDeferred
