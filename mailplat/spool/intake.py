@@ -26,7 +26,7 @@ from mailplat.model.errors import StorageFull, Unavailable
 
 __all__ = ["Intakes", "MemoryBody"]
 
-_CHUNK = 64 * 1024
+_CHUNK = 256 * 1024
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -259,7 +259,7 @@ class Intakes:
         reactor: Any,
         directory: str,
         *,
-        spill: int = 256 * 1024,
+        spill: int = 2 * 1024 * 1024,
         budget: int = 64 * 1024 * 1024,
     ) -> None:
         self._reactor = reactor

@@ -113,7 +113,7 @@ class MessageOptions:
         precedent="Dovecot (10,000)",
     )
     memory_size: Size = option(
-        size("256KiB"),
+        size("2MiB"),
         meaning="The largest message that is kept in memory while it arrives; a larger one goes "
         "to a temporary file.",
     )
