@@ -76,44 +76,41 @@ QUITS = {
 }
 
 
+WRONG = [
+    b"FROBNICATE now\r\n",
+    b"\r\n",
+    b"   \r\n",
+    b"a\0b\r\n",
+    b"caf\xc3\xa9 \xff\xfe\r\n",
+    b"x FROBNICATE (((((\r\n",
+    b'x LOGIN "never closed\r\n',
+    b"x LOGIN (a b\r\n",
+    b"x SELECT\r\n",
+    b"x SEARCH ALL\r\n",
+    b"MAIL FROM:<<>>\r\n",
+    b"RETR 99999999999999999999\r\n",
+    b"{5}\r\n",
+]
+
+
 @pytest.mark.parametrize("name", CLEAR)
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"FROBNICATE now\r\n",
-        b"\r\n",
-        b"   \r\n",
-        b"a\0b\r\n",
-        b"caf\xc3\xa9 \xff\xfe\r\n",
-        b"x FROBNICATE (((((\r\n",
-        b'x LOGIN "never closed\r\n',
-        b"x LOGIN (a b\r\n",
-        b"x SELECT\r\n",
-        b"x SEARCH ALL\r\n",
-        b"MAIL FROM:<<>>\r\n",
-        b"RETR 99999999999999999999\r\n",
-        b"{5}\r\n",
-    ],
-    ids=ascii,
-)
-def test_a_wrong_command_is_refused_and_the_next_is_heard(
-    server: TwistdServer, name: str, line: bytes
-) -> None:
+def test_a_wrong_command_is_refused_and_the_next_is_heard(server: TwistdServer, name: str) -> None:
     """One clear error, and the conversation goes on."""
-    said = talk(server, name, line + QUITS[name])
-    refused = any(words in said for words in REFUSALS[name])
-    # IMAP passes over an empty line, as others do
-    assert refused or (name == "imap" and not line.strip()), said
-    assert GOODBYES[name] in said
+    for line in WRONG:
+        said = talk(server, name, line + QUITS[name])
+        refused = any(words in said for words in REFUSALS[name])
+        # IMAP passes over an empty line, as others do
+        assert refused or (name == "imap" and not line.strip()), (line, said)
+        assert GOODBYES[name] in said, (line, said)
 
 
 @pytest.mark.parametrize("name", CLEAR)
-@pytest.mark.parametrize("filler", [b"x", b"\0", b"A1 ", b"(", b'"', b"\xff"], ids=ascii)
-def test_a_line_of_a_megabyte_is_never_kept(server: TwistdServer, name: str, filler: bytes) -> None:
+def test_a_line_of_a_megabyte_is_never_kept(server: TwistdServer, name: str) -> None:
     """It is refused, and the connection goes on or ends."""
-    said = talk(server, name, filler * (1024 * 1024 // len(filler)) + b"\r\n" + QUITS[name])
-    assert said.count(b"\r\n") >= 2, said
-    assert len(said) < 4096
+    for filler in (b"x", b"\0", b"A1 ", b"(", b'"', b"\xff"):
+        said = talk(server, name, filler * (1024 * 1024 // len(filler)) + b"\r\n" + QUITS[name])
+        assert said.count(b"\r\n") >= 2, (filler, said)
+        assert len(said) < 4096, (filler, said)
 
 
 @pytest.mark.parametrize("name", CLEAR)

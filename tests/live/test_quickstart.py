@@ -129,4 +129,11 @@ def test_the_quick_start_works(shell: Shell) -> None:
     assert "bob@example.org" in listed
     read = "curl -sS --insecure --user {} imaps://127.0.0.1:9993/"
     assert "INBOX" in shell.run(read.format("alice@example.org:secret"))
-    until(lambda: "INBOX" in shell.run(read.format("bob@example.org:secret2") + " || true"))
+    # a wrong log-in would slow down the next: mail tells when bob is known
+    send = (
+        "printf 'Subject: x\\r\\n\\r\\nx\\r\\n' | curl -sS --url smtp://127.0.0.1:9025 "
+        "--mail-from a@elsewhere.example --mail-rcpt bob@example.org --upload-file - "
+        "&& echo accepted || true"
+    )
+    until(lambda: "accepted" in shell.run(send))
+    assert "INBOX" in shell.run(read.format("bob@example.org:secret2"))
