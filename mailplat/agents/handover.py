@@ -193,5 +193,7 @@ async def _transact(
             waiting = further + waiting
         else:
             again += further
+    if waiting and tried.why is None:  # it left before it was asked anything
+        tried.why = channel.why_lost
     left = {*again, *waiting}
     tried.left = tuple(one for one in tried.left if one in left)

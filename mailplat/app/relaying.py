@@ -36,6 +36,7 @@ def make_resolver(configuration: Configuration, reactor: Any) -> Resolver:
             entries=options.cache_entries,
             memory=options.cache_size,
             failure_time=options.failure_time,
+            at_once=options.max_questions,
         ),
         hosts=hosts_of(_read("/etc/hosts")) if options.hosts_file else None,
     )

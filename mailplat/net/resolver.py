@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from random import SystemRandom
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -46,6 +46,7 @@ class ResolverOptions:
         entries: Answers that are remembered.
         memory: Bytes that they may take, roughly.
         failure_time: Seconds that a failure is remembered (RFC 2308 §7.1: 5 minutes at most).
+        at_once: Questions that are under way; each has a socket. Further ones wait.
     """
 
     servers: tuple[tuple[str, int], ...] = (("127.0.0.1", 53),)
@@ -53,6 +54,7 @@ class ResolverOptions:
     entries: int = 10_000
     memory: int = 16 * 1024 * 1024
     failure_time: float = 5.0
+    at_once: int = 200
 
 
 class Exchange(Protocol):
@@ -91,6 +93,7 @@ class Resolver:
         self._cache: TimedCache[Question, Answer[Any] | str] = TimedCache(
             now, entries=self._options.entries, total=self._options.memory
         )
+        self._turns = DeferredSemaphore(self._options.at_once)
         self._running: dict[Question, list[Deferred[Answer[Any]]]] = {}
 
     # See `IResolver`.
@@ -175,7 +178,11 @@ class Resolver:
         """Ask until there is an answer; remember it, or that there is none."""
         asked, authentic, ttl = question, True, 1e9
         for _ in range(_ALIASES):
-            response = await self._ask_servers(asked)
+            await self._turns.acquire()
+            try:
+                response = await self._ask_servers(asked)
+            finally:
+                self._turns.release()
             if response is None:
                 reason = f"no name server answers for {question.name} ({question.kind.name})"
                 self._cache.keep(question, reason, self._options.failure_time, len(reason))

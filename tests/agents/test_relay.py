@@ -191,6 +191,7 @@ async def test_connections_are_reused(world: World) -> None:
         ({"GREETING": [STALL]}, {"ann": "Delivered", "ben": "Delivered"}, 2),
         ({"GREETING": ["Hi!"]}, {"ann": "Delivered", "ben": "Delivered"}, 2),
         ({"EHLO": ["421 busy"]}, {"ann": "Delivered", "ben": "Delivered"}, 2),
+        ({"EHLO": ["250 mx\r\n421 4.3.2 but no"]}, {"ann": "Delivered", "ben": "Delivered"}, 2),
         ({"EHLO": [HANG_UP]}, {"ann": "Delivered", "ben": "Delivered"}, 2),
         ({"MAIL": [HANG_UP]}, {"ann": "Delivered", "ben": "Delivered"}, 2),
         ({"RCPT": [STALL]}, {"ann": "Delivered", "ben": "Delivered"}, 2),
@@ -231,6 +232,16 @@ async def test_all_hosts_fail(world: World) -> None:
     outcome = (await agent.deliver(attempt()))[ANN]
     assert isinstance(outcome, Deferred)  # a refused connection is no refused mail
     assert (outcome.reply.code, outcome.reply.status) == (451, "4.3.2")
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_leaves_before_it_is_asked(world: World) -> None:
+    """A server that says 421 behind its offers is the reason for all."""
+    server = await world.add("192.0.2.3")
+    server.script["EHLO"] = ["250 mx\r\n421 4.3.2 but no"]
+    outcome = (await world.relay().deliver(attempt(DAN)))[DAN]
+    assert isinstance(outcome, Deferred)
+    assert (outcome.reply.code, outcome.reply.text) == (421, "but no")
 
 
 @pytest_twisted.ensureDeferred

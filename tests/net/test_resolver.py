@@ -241,6 +241,21 @@ async def test_answers_are_remembered_and_shared() -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_questions_wait_for_their_turn() -> None:
+    """No more questions are under way than allowed, whatever becomes of them."""
+    servers = Servers(lambda server, question: None)
+    servers.hold = True
+    options = ResolverOptions(timeouts=(1.0,), at_once=2)
+    resolver = Resolver(servers, Clock().seconds, options)
+    asked = [started(resolver.txt(f"n{number}.example")) for number in range(5)]
+    for done in range(5):
+        assert len(servers.asked) == min(done + 2, 5)
+        servers.waiting[done].callback(None)
+        with pytest.raises(Unavailable):
+            await asked[done]
+
+
+@pytest_twisted.ensureDeferred
 async def test_failures_are_shared_too() -> None:
     """Everybody who waits hears that nobody answers."""
     servers = Servers(lambda server, question: None)

@@ -184,6 +184,12 @@ class ResolverOptions:
         meaning="How long to wait for each server: a round through all of them each.",
         precedent="resolv.conf(5) timeout, attempts",
     )
+    max_questions: int = option(
+        200,
+        unit="questions",
+        least=1,
+        meaning="How many questions are under way at once; further ones wait.",
+    )
     cache_entries: int = option(
         10_000, unit="answers", least=0, meaning="How many answers are remembered."
     )

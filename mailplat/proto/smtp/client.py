@@ -19,8 +19,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 from mailplat.model.credentials import PasswordCredentials
@@ -36,41 +34,15 @@ from mailplat.proto.smtp.client_events import (
     Ready,
     TLSAnswered,
 )
+from mailplat.proto.smtp.client_transaction import Command, Took, Transaction
 from mailplat.proto.smtp.data_writer import DotStuffer, LineEnds, chunk
 from mailplat.proto.smtp.offers import Dialect
 from mailplat.proto.smtp.peer_offers import PeerOffers, parse_offers
 from mailplat.proto.smtp.reply_reader import NoReply, ReplyLimits, ReplyReader
 from mailplat.proto.smtp.spell import mail_line, rcpt_line
-from mailplat.proto.smtp.transfer import Fitted, Result, Transfer, fit
+from mailplat.proto.smtp.transfer import Result, Transfer, fit
 
 __all__ = ["ClientConversation"]
-
-Took = Callable[[Reply], None]
-
-
-@dataclass(slots=True)
-class _Command:
-    """A command that is sent or will be; ``took`` takes its reply."""
-
-    phase: Phase
-    line: bytes = field(repr=False)
-    took: Took
-    barrier: bool = False  # nothing is pipelined behind it (RFC 2920 §3.1)
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """A mail under way."""
-
-    fitted: Fitted
-    results: list[Result | None]
-    left: int  # RCPTs without an answer
-    accepted: list[int] = field(default_factory=list)
-    refusal: Reply | None = None  # of MAIL, DATA or a chunk: for all that were accepted
-    stuffer: DotStuffer | None = None
-    ends: LineEnds | None = None  # of BDAT
-    streaming: bool = False  # bytes may be given now
-    complete: bool = False  # the last one was sent
 
 
 class ClientConversation:
@@ -113,10 +85,10 @@ class ClientConversation:
         self._limits = limits or ReplyLimits()
         self._reader = ReplyReader(self._limits)
         self._output: list[bytes] = []
-        self._unsent: deque[_Command] = deque()
-        self._sent: deque[_Command] = deque([_Command(Phase.GREETING, b"", self._greeted)])
+        self._unsent: deque[Command] = deque()
+        self._sent: deque[Command] = deque([Command(Phase.GREETING, b"", self._greeted)])
         self._events: deque[ClientEvent] = deque()
-        self._transaction: _Transaction | None = None
+        self._transaction: Transaction | None = None
         self._securing = False
         self._ended = False
         self._over = False
@@ -208,7 +180,7 @@ class ClientConversation:
             raise RuntimeError("the connection is not free for a mail")
         fitted = fit(transfer, self.offers, tls=self.tls)
         results = [Result(one) if isinstance(one, Reply) else None for one in fitted.recipients]
-        self._transaction = _Transaction(fitted, results, results.count(None))
+        self._transaction = Transaction(fitted, results, results.count(None))
         if self._transaction.left == 0:
             self._finish(reset=False)
             return
@@ -243,7 +215,7 @@ class ClientConversation:
             self._await_end(transaction)
         else:
             transaction.streaming = self._pipelines_chunks
-            self._sent.append(_Command(Phase.CHUNK, b"", self._chunk_answered))
+            self._sent.append(Command(Phase.CHUNK, b"", self._chunk_answered))
 
     def quit(self) -> None:
         """Say goodbye; the connection ends with the server's answer, or by its owner."""
@@ -262,7 +234,7 @@ class ClientConversation:
     # -- commands and replies
 
     def _ask(self, phase: Phase, line: bytes, took: Took, *, barrier: bool = True) -> None:
-        self._unsent.append(_Command(phase, line, took, barrier))
+        self._unsent.append(Command(phase, line, took, barrier))
         self._send_commands()
 
     def _send_commands(self) -> None:
@@ -394,14 +366,14 @@ class ClientConversation:
             authenticated=self.authenticated,
             tls=self.tls,
         )
-        self._unsent.append(_Command(Phase.MAIL, line, self._mail_answered))
+        self._unsent.append(Command(Phase.MAIL, line, self._mail_answered))
         for index, recipient in enumerate(fitted.recipients):
             if isinstance(recipient, Recipient):
                 line = rcpt_line(recipient, self.offers, smtputf8=fitted.smtputf8)
                 took = partial(self._rcpt_answered, index)
-                self._unsent.append(_Command(Phase.RCPT, line, took))
+                self._unsent.append(Command(Phase.RCPT, line, took))
         if self.offers.pipelining and not self._uses_chunks:
-            self._unsent.append(_Command(Phase.DATA, b"DATA\r\n", self._data_answered, True))
+            self._unsent.append(Command(Phase.DATA, b"DATA\r\n", self._data_answered, True))
 
     def _mail_answered(self, reply: Reply) -> None:
         transaction = self._transaction
@@ -430,7 +402,7 @@ class ClientConversation:
         if transaction.left == 0:
             self._recipients_known(transaction)
 
-    def _recipients_known(self, transaction: _Transaction) -> None:
+    def _recipients_known(self, transaction: Transaction) -> None:
         """Every RCPT was answered: go on to the message, if anybody is to get it."""
         wanted = bool(transaction.accepted) and transaction.refusal is None
         if self._uses_chunks:
@@ -461,20 +433,20 @@ class ClientConversation:
             self._out_of_step()  # it must refuse, and nobody could answer (RFC 2033 §4.2)
         else:  # nobody is to get it, so there is nothing to send (RFC 2920 §3.1)
             self._output.append(b".\r\n")
-            self._sent.append(_Command(Phase.END, b"", lambda _: self._finish(), True))
+            self._sent.append(Command(Phase.END, b"", lambda _: self._finish(), True))
 
-    def _want_content(self, transaction: _Transaction) -> None:
+    def _want_content(self, transaction: Transaction) -> None:
         transaction.streaming = True
         self._events.append(ContentWanted())
 
-    def _await_end(self, transaction: _Transaction) -> None:
+    def _await_end(self, transaction: Transaction) -> None:
         if self._dialect is Dialect.LMTP:  # one reply for each (RFC 2033 §4.2)
             for index in transaction.accepted:
                 took = partial(self._end_answered, (index,))
-                self._sent.append(_Command(Phase.END, b"", took, True))
+                self._sent.append(Command(Phase.END, b"", took, True))
         else:
             took = partial(self._end_answered, tuple(transaction.accepted))
-            self._sent.append(_Command(Phase.END, b"", took, True))
+            self._sent.append(Command(Phase.END, b"", took, True))
 
     def _chunk_answered(self, reply: Reply) -> None:
         transaction = self._transaction
@@ -511,7 +483,7 @@ class ClientConversation:
         if reset and not self._over:
             self._ask(Phase.RESET, b"RSET\r\n", self._reset_answered, barrier=False)
 
-    def _hand(self, transaction: _Transaction, *, unsure: bool = False) -> None:
+    def _hand(self, transaction: Transaction, *, unsure: bool = False) -> None:
         why = transaction.refusal or _nonsense("it did not answer for a recipient")
         results = tuple(one or Result(why, unsure) for one in transaction.results)
         self._transaction = None
@@ -527,7 +499,7 @@ def _nonsense(what: str) -> Reply:
     return Reply.of(451, f"The server does not speak SMTP as we do: {what}", "4.5.0")
 
 
-def _not_too_many(reply: Reply, transaction: _Transaction) -> Reply:
+def _not_too_many(reply: Reply, transaction: Transaction) -> Reply:
     """Read 552 to a further recipient as the 452 it should have been (RFC 5321 §4.5.3.1.10)."""
     if reply.code == 552 and reply.status in {"", "5.5.3"} and transaction.accepted:
         return Reply(452, reply.lines, "4.5.3")
