@@ -117,6 +117,7 @@ _TELLS_ITSELF = (
     commands.Fetch,
     commands.Logout,
     commands.Move,
+    commands.Replace,
     commands.Search,
     commands.Select,
     commands.Sort,
