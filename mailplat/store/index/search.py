@@ -2,8 +2,8 @@
 
 Filling works in the background: a moment after a commit a thread takes a batch of contents that
 are not in yet, reads their bytes as SEARCH would, and writes their trigrams to a file of its own
-(see `trigrams`).  Then it rests twice as long as it worked.  It holds no lock that a delivery
-waits for, and nothing is lost if it stops at any moment.
+(see `trigrams`).  Then it rests longer than it worked, and longest while mail comes in.  It holds
+no lock that a delivery waits for, and nothing is lost if it stops at any moment.
 
 Invariants: an answer names every message that has the needle: what is not in the index yet, or
 could not be read, is named too.  Nothing that goes wrong with the index reaches those who search;
@@ -55,8 +55,8 @@ _BATCH = 64
 _BATCH_BYTES = 1 << 20
 """Bytes of them, unless a single one is larger."""
 
-_RESTS = 2.0
-"""How long to rest after a batch, measured by the work."""
+_RESTS, _BUSY_RESTS = 2.0, 8.0
+"""How long to rest after a batch, measured by the work: usually, and while mail comes in."""
 
 _RETRY_SECONDS = 60.0
 """When to try again after something went wrong."""
@@ -272,7 +272,9 @@ class TextIndex:
                 if not await deferToThread(self._take_in):
                     break
                 if not self._hurry:
-                    await self._rest(_RESTS * (self._reactor.seconds() - begun))
+                    rests = _BUSY_RESTS if self._more else _RESTS
+                    self._more = False  # the next batch sees it
+                    await self._rest(rests * (self._reactor.seconds() - begun))
         except Corrupt:
             self._useless = self._more = True
             raise
