@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def measure(options: Options) -> Iterator[Table]:
             people = [
                 Login(peer.host, peer.port, f"{stem}{n}", peer.password) for n in range(1, 100)
             ]
-            theirs = _memory(people, few, re.compile(options.peer_processes), tls=tls)
+            pattern = re.compile(options.peer_processes)
+            _settle(pattern, options)
+            theirs = _memory(people, few, pattern, tls=tls)
         figures.append(Figure("under TLS" if tls else "in clear", "KiB", ours, theirs))
     yield Table(
         f"Memory of an idle IMAP session, of {options.sessions:,}",
@@ -42,6 +45,17 @@ def measure(options: Options) -> Iterator[Table]:
         note=f"Proportional set size of all the server's processes; the peer has {few:,} "
         "sessions. An INBOX without mail is selected.",
     )
+
+
+def _settle(pattern: re.Pattern[str], options: Options) -> None:
+    """Wait until processes of earlier sessions are gone."""
+    last = _resident(pattern)
+    for _ in range(0 if options.small else 15):
+        time.sleep(6)
+        now = _resident(pattern)
+        if now > 0.99 * last:
+            break
+        last = now
 
 
 def _memory(people: list[Login], count: int, pattern: re.Pattern[str], *, tls: bool) -> float:

@@ -104,16 +104,32 @@ class Options:
         words = ["python -m bench", subject]
         if self.small:
             words.append("--small")
-        for option, value in (
-            ("--peer-imap", self.peer_imap),
-            ("--peer-imaps", self.peer_imaps),
-            ("--peer-pop3", self.peer_pop3),
-            ("--peer-maildir", self.peer_maildir),
-        ):
-            if value is not None:
-                words.append(f"{option} {value}")
-        words += [f"--peer-smtp {relay}" for relay in self.peer_smtp]
+        given = {
+            "--peer-imap": self.peer_imap,
+            "--peer-imaps": self.peer_imaps,
+            "--peer-pop3": self.peer_pop3,
+            "--peer-maildir": self.peer_maildir,
+        }
+        words += [
+            f"{option} {given[option]}"
+            for option in _PEERS.get(subject, ())
+            if given.get(option) is not None
+        ]
+        if "--peer-smtp" in _PEERS.get(subject, ()):
+            words += [f"--peer-smtp {relay}" for relay in self.peer_smtp]
         return " ".join(words)
+
+
+_PEERS = {
+    "imap": ("--peer-imap",),
+    "trips": ("--peer-imap", "--peer-imaps"),
+    "arrival": ("--peer-imap", "--peer-maildir"),
+    "pop3": ("--peer-imap", "--peer-pop3"),
+    "smtp": ("--peer-imap", "--peer-smtp"),
+    "idle": ("--peer-imap", "--peer-imaps"),
+    "watched": ("--peer-imap", "--peer-smtp"),
+}
+"""Which peers the subjects are beside."""
 
 
 def _login(text: str) -> Login:

@@ -6,17 +6,20 @@ Load comes from Postfix's ``smtp-source`` where that is installed and can do it,
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bench.clients import IMAPClient, closing
 from bench.figures import Figure, Table
 from bench.options import Login, Options, Relay
 from bench.server import login, serving
+from mailplat.testing.twistd import TwistdServer
 
 __all__ = ["measure"]
 
@@ -65,33 +68,42 @@ class _Side:
 
 
 def measure(options: Options) -> Iterator[Table]:
-    """Deliver to each of our stores, and beside it to each peer."""
+    """Deliver to each of our stores and to each peer, one right after the other."""
     peers = {relay.name: _peer(relay, options.peer_imap) for relay in options.peer_smtp}
-    theirs: dict[str, list[float]] = {name: [] for name in peers}
-    for place, store in enumerate(options.stores):
-        ours: list[float] = []
-        with serving(options, store) as server:
-            side = _Side(
-                server.installation.port("smtp"),
-                "127.0.0.1",
-                server.installation.users,
-                lambda user, server=server: login(server, "imap", user),  # type: ignore[misc]
-            )
-            for load in _LOADS:
-                ours.append(_deliver(options, load, side))
-                if not place:  # the peers are the same for all of our stores
-                    for name, peer in peers.items():
-                        theirs[name].append(_deliver(options, load, peer))
+    rates: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        ours = {
+            store: _ours(stack.enter_context(serving(options, store))) for store in options.stores
+        }
+        for load in _LOADS:
+            for name, side in (*ours.items(), *peers.items()):
+                rates.setdefault(name, []).append(_deliver(options, load, side))
+    for store in ours:
         for name in peers or ("",):
             yield Table(
                 f"SMTP to the mailbox, store {store}" + (f", beside {name}" if name else ""),
                 options.command("smtp"),
                 [
-                    Figure(load.what, "/s", ours[n], theirs[name][n] if name else None, _aim(name))
+                    Figure(
+                        load.what,
+                        "/s",
+                        rates[store][n],
+                        rates[name][n] if name else None,
+                        _aim(name),
+                    )
                     for n, load in enumerate(_LOADS)
                 ],
                 note="Mails a second by recipient, until the last is in its mailbox.",
             )
+
+
+def _ours(server: TwistdServer) -> _Side:
+    return _Side(
+        server.installation.port("smtp"),
+        "127.0.0.1",
+        server.installation.users,
+        partial(login, server, "imap"),
+    )
 
 
 def _aim(peer: str) -> float | None:

@@ -19,8 +19,12 @@ _MESSAGES = 100
 _COMMANDS: dict[str, Sequence[str]] = {
     "NOOP": ["NOOP"],
     "STORE of one flag": [r"STORE 5 +FLAGS (\Flagged)", r"STORE 5 -FLAGS (\Flagged)"],
-    "FETCH of one message's flags": ["FETCH 7 (FLAGS)"],
-    "FETCH of one message": ["FETCH 7 (BODY.PEEK[])"],
+    "FETCH of one message's flags": [f"FETCH {n} (FLAGS)" for n in range(1, _MESSAGES)],
+    "FETCH of one message's structure": [
+        f"FETCH {n} (UID BODYSTRUCTURE)" for n in range(1, _MESSAGES)
+    ],
+    "FETCH of one message": [f"FETCH {n} (BODY.PEEK[])" for n in range(1, _MESSAGES)],
+    "SELECT": [f"SELECT {_MAILBOX}"],
 }
 
 
