@@ -145,9 +145,14 @@ def test_sees_the_changes_before(room: Any) -> None:
     """A filter that sees the message is told what was wished at earlier stages."""
     seen: list[Any] = []
     change = AddHeader("X-New", "2")
+
+    def see(context: Any, mail: Any) -> Verdict:
+        seen.append(mail.changes)
+        return CONTINUE
+
     room.filter = {
         "headers": lambda context, header: Verdict(changes=(change,)),
-        "message": lambda context, mail: seen.append(mail.changes) or CONTINUE,
+        "message": see,
     }
     assert send(room.hello()) == "250 2.0.0"
     assert seen == [(change,)]
