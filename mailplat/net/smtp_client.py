@@ -175,11 +175,6 @@ class _ClientConnection(Connection[ClientEvent]):
         else:
             self._smtp.abandon(Reply.of(451, f"Timed out waiting for {phase.value}", "4.4.2"))
 
-    def say_shutdown(self) -> None:
-        """Say goodbye."""
-        if self._smtp.phase is Phase.IDLE:
-            self._smtp.quit()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """All is over: say why, as far as that is known."""
         self._channel.lost_by(reason, self._securing)
@@ -398,9 +393,8 @@ class SmtpChannel:
 
     async def _give_content(self) -> None:
         conversation, body, link, position = self._conversation, self._body, self._link, 0
-        if body is None or link is None:  # nobody waits for the outcome any more
-            self.abort()
-            return
+        assert body is not None  # who gives up waiting ends the connection too
+        assert link is not None
         while conversation.streaming:
             stop = min(position + _BLOCK, body.size)
             block = b""

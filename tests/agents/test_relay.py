@@ -339,6 +339,17 @@ async def test_many_recipients(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_lost_between_two_transactions(world: World) -> None:
+    """Who waited for the second transaction has the reason that the first one was lost."""
+    server = await world.add("192.0.2.3")
+    server.script["END"] = [HANG_UP]
+    eve = Recipient(Address("eve", "two.example"))
+    outcomes = await world.relay(at_once=1).deliver(attempt(DAN, eve))
+    assert [status(one) for one in outcomes.values()] == [("Deferred", "4.4.2")] * 2
+    assert server.connections == 1
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_the_server_cannot_take(world: World) -> None:
     """8-bit, internationalised and too large mail bounces where it cannot be sent."""
     await world.add("192.0.2.3", ScriptedServer("PIPELINING", "SIZE 100"))

@@ -289,6 +289,19 @@ async def test_addresses_of_both_kinds() -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_is_asked_for() -> None:
+    """Each method asks for its type, addresses under their reverse name."""
+    servers = Servers(lambda server, question: given_answer())
+    resolver = Resolver(servers, Clock().seconds, OPTIONS)
+    await resolver.tlsa("_25._tcp.mx.example.org")
+    await resolver.ptr("192.0.2.1")
+    assert [asked for _, asked, _ in servers.asked] == [
+        "TLSA _25._tcp.mx.example.org",
+        "PTR 1.2.0.192.in-addr.arpa",
+    ]
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_alias_that_is_left_to_us() -> None:
     """Where a server stops at an alias it is followed, not for ever, and nobody vouches for it."""
 

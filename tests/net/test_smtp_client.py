@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import (
     ConnectionDone,
     ConnectionLost,
@@ -185,6 +185,26 @@ async def test_cannot_connect() -> None:
 
     error = await lost(started(open_channel(Nobody(), OPTIONS, clock=Clock(), session_id="c-1")))
     assert (error.reply.code, error.reply.status) == (451, "4.4.1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelled_while_it_connects() -> None:
+    """Who gives up before there is a connection leaves none behind."""
+
+    @implementer(IStreamClientEndpoint)
+    class Slow:
+        def connect(self, factory: Any) -> Deferred[Any]:
+            return Deferred()
+
+    pool = ChannelPool()
+    opening = started(
+        open_channel(Slow(), OPTIONS, clock=Clock(), session_id="c-1", begun=pool.add)
+    )
+    assert pool.open == 1
+    opening.cancel()
+    with pytest.raises(CancelledError):
+        await opening
+    assert pool.open == 0
 
 
 @pytest.mark.parametrize(

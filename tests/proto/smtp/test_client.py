@@ -250,6 +250,64 @@ def test_turned_away(greeting: bytes) -> None:
     assert owner.conversation.closing
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        [b"250 hi\r\n"],
+        [b"354 hi\r\n"],
+        [b"220 hi\r\n", b"354 what\r\n"],
+        [b"220 hi\r\n", b"500 what\r\n", b"354 what\r\n"],
+    ],
+)
+def test_nonsense_at_the_beginning(said: list[bytes]) -> None:
+    """A positive answer of the wrong kind ends the conversation before it begins."""
+    owner = Owner()
+    owner.feed(*said)
+    (gone,) = owner.events
+    assert isinstance(gone, Gone)
+    assert gone.reply.status == "4.5.0"
+
+
+def test_nonsense_to_starttls() -> None:
+    """Nobody can tell whether TLS begins after it."""
+    owner = ready(PLAIN)
+    owner.conversation.start_tls()
+    owner.feed(b"250 ok\r\n")
+    assert isinstance(owner.events[-1], Gone)
+
+
+def test_nobody_is_left_for_data() -> None:
+    """Without PIPELINING nothing is sent for nobody; LMTP must not ask for it (RFC 2033 §4.2)."""
+    owner = ready(PLAIN)
+    owner.send(transfer(ANN, BEN))
+    assert owner.feed(b"250 k\r\n", b"550 a\r\n", b"550 b\r\n").endswith(b"RSET\r\n")
+    assert owner.codes() == [550, 550]
+    lmtp = Owner(dialect=Dialect.LMTP)
+    lmtp.feed(*PIPELINED)
+    lmtp.send(transfer(ANN))
+    lmtp.feed(b"250 k\r\n550 a\r\n354 go\r\n")
+    assert lmtp.codes() == [550]
+    assert isinstance(lmtp.events[-1], Gone)
+
+
+def test_refusals_while_chunks_are_under_way() -> None:
+    """Chunks that are sent already are waited for; a 3xx to one of them is nonsense."""
+    for second, code in [(b"503 what\r\n", 451), (b"250 k\r\n", 451), (b"354 go\r\n", 451)]:
+        owner = ready(CHUNKED)
+        conversation = owner.conversation
+        owner.send(transfer())
+        conversation.receive(b"250 k\r\n250 k\r\n")
+        assert conversation.next_event() == ContentWanted()
+        conversation.content(b"one\r\n", last=False)
+        conversation.content(b"two\r\n", last=False)
+        assert owner.feed(b"451 4.3.0 disk\r\n") == b"BDAT 5\r\none\r\nBDAT 5\r\ntwo\r\n"
+        assert not conversation.streaming
+        owner.feed(second)
+        assert owner.codes() == [code]
+        assert owner.results()[0].reply.text == "disk"
+        assert conversation.closing is second.startswith(b"354")
+
+
 def test_tls_drops_what_was_injected() -> None:
     """Plaintext behind the answer to STARTTLS is never read (RFC 3207 §4.2)."""
     for wire in (b"220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n", b"220 go\r\n" + LEAVING):
@@ -327,9 +385,11 @@ def test_what_cannot_be_sent_is_not_tried() -> None:
     owner = ready(PLAIN)
     assert owner.send(transfer(Recipient(Address("josé", "example.org")))) == b""
     assert owner.codes() == [550]
-    owner.send(transfer(Recipient(Address("josé", "example.org")), ANN))
+    crooked = Recipient(Address("a\r\nRSET", "example.org"))
+    owner.send(transfer(Recipient(Address("josé", "example.org")), ANN, crooked))
     owner.feed(*[b"250 k\r\n"] * 2, b"354 go\r\n", b"250 k\r\n")
-    assert owner.codes() == [550, 250]
+    assert owner.codes() == [550, 250, 553]
+    assert b"RSET" not in owner.said
 
 
 # The right replies for ANN and BEN, one by one; index 3 is DATA's, 4 the message's.
