@@ -141,6 +141,8 @@ async def test_nothing_is_wrong(use: str, made: Path, ctl: Ctl) -> None:
     lines = (await ctl("stats")).splitlines()
     assert [line.split()[0] for line in lines] == ["alice@example.org", "bob@example.org", "2"]
     assert "7 messages" in lines[0]
+    assert lines[0].endswith(" KiB")
+    assert lines[1].endswith(" B")
     assert "8 messages" in lines[2]
     assert "0 summaries" in await ctl("reindex")
     assert "8 summaries" in await ctl("reindex", "--all")

@@ -19,7 +19,6 @@ import click
 from mailplat.app.ctl.account import config_option
 from mailplat.config.load import load
 from mailplat.config.options import Configuration
-from mailplat.config.values import Size, spell_size
 from mailplat.model.mailbox import INBOX, SEPARATOR
 
 if TYPE_CHECKING:
@@ -182,8 +181,7 @@ def stats(file: Path, accounts: tuple[str, ...]) -> None:
         rows.append((_count(len(rows), "account"), *sums))
     for account, mailboxes, messages, size in rows:
         click.echo(
-            f"{account:<32}  {mailboxes:>6} mailboxes  {messages:>9} messages"
-            f"  {spell_size(Size(size)):>9}"
+            f"{account:<32}  {mailboxes:>6} mailboxes  {messages:>9} messages  {_size(size):>11}"
         )
 
 
@@ -419,6 +417,18 @@ def _add(sums: Carried, more: Carried) -> None:
     sums.there += more.there
     sums.unflagged += more.unflagged
     sums.unread += more.unread
+
+
+def _size(count: int) -> str:
+    """Spell bytes as people read them."""
+    if count < 1024:
+        return f"{count} B"
+    unit, value = "", float(count)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        value /= 1024
+        if value < 1024:
+            break
+    return f"{value:.1f} {unit}"
 
 
 def _count(number: int, word: str, words: str = "") -> str:
