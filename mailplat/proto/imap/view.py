@@ -19,6 +19,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress, count
 
 from mailplat.model.changes import Changes, FlagsStored
 from mailplat.model.numset import NumSet
@@ -27,6 +28,9 @@ from mailplat.proto.imap.fetch_writer import FetchWriter, FlagSpeller, Kind
 from mailplat.proto.imap.sets import SequenceSet
 
 __all__ = ["NoSuchNumber", "Selection", "View"]
+
+_DENSE = 16
+"""Where one message in so many or more is selected, all are gone through."""
 
 
 class NoSuchNumber(ValueError):
@@ -188,6 +192,9 @@ class View:
         # a range, as most are, costs one comparison of arrays
         if stop <= len(mine) and mine[stop - 1] == uids[-1] and mine[start:stop] == _array(uids):
             return Selection(range(start + 1, stop + 1), uids)
+        if len(uids) * _DENSE > len(mine):  # one look at each of ours costs less than a search
+            marks = list(map(set(uids).__contains__, mine))
+            return Selection(list(compress(count(1), marks)), list(compress(mine, marks)))
         places = [bisect_right(mine, uid) for uid in uids]
         known = [
             (place, uid)
