@@ -15,6 +15,7 @@ from mailplat.config.sections.server import ListenerProtocol, TLSUse
 from mailplat.net.factory import ConnectionFactory
 from mailplat.net.imap import imap_factory
 from mailplat.net.pop3 import pop3_factory
+from mailplat.net.serving import Wiring
 from mailplat.net.session import ConnectionOptions
 from mailplat.net.smtp import smtp_factory
 from mailplat.net.tls import behind_tls
@@ -92,14 +93,23 @@ _PURPOSES = {
 }
 
 
-def _options(parts: Parts, idle_timeout: float, login_timeout: float | None) -> ConnectionOptions:
+def _wiring(
+    parts: Parts, listener: Listener, idle_timeout: float, login_timeout: float | None
+) -> Wiring:
     limits = parts.configuration.limits
-    return ConnectionOptions(
-        idle_timeout=idle_timeout,
-        login_timeout=login_timeout,
-        handshake_timeout=limits.handshake_timeout,
-        stall_timeout=limits.stall_timeout,
-        close_timeout=limits.close_timeout,
+    return Wiring(
+        clock=parts.reactor,
+        ids=parts.ids,
+        connections=parts.connections,
+        options=ConnectionOptions(
+            idle_timeout=idle_timeout,
+            login_timeout=login_timeout,
+            handshake_timeout=limits.handshake_timeout,
+            stall_timeout=limits.stall_timeout,
+            close_timeout=limits.close_timeout,
+        ),
+        tls=parts.tls if listener.tls is TLSUse.STARTTLS else None,
+        implicit_tls=listener.tls is TLSUse.IMPLICIT,
     )
 
 
@@ -121,17 +131,12 @@ def _pop3(parts: Parts, listener: Listener) -> ConnectionFactory:
             clear_passwords=not listener.require_tls,
             mechanisms=parts.mechanisms,
         ),
-        clock=parts.reactor,
-        ids=parts.ids,
-        connections=parts.connections,
+        _wiring(parts, listener, options.idle_timeout, options.login_timeout),
         limits=POP3Limits(
             line=options.max_command_line,
             errors=options.max_errors,
             failures=parts.configuration.auth.failures_by_connection,
         ),
-        options=_options(parts, options.idle_timeout, options.login_timeout),
-        tls=parts.tls if starttls else None,
-        implicit_tls=listener.tls is TLSUse.IMPLICIT,
     )
 
 
@@ -159,9 +164,7 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
     )
     return imap_factory(
         lambda conversation, link: IMAPSession(services, link, conversation),
-        clock=parts.reactor,
-        ids=parts.ids,
-        connections=parts.connections,
+        _wiring(parts, listener, options.idle_timeout, options.login_timeout),
         limits=IMAPLimits(
             line_before_login=options.max_line_before_login,
             line=options.max_line,
@@ -172,9 +175,6 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
             nesting=options.max_nesting,
             bad_commands=options.max_errors,
         ),
-        options=_options(parts, options.idle_timeout, options.login_timeout),
-        tls=parts.tls if starttls else None,
-        implicit_tls=listener.tls is TLSUse.IMPLICIT,
     )
 
 
@@ -215,9 +215,7 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
             mechanisms={} if lmtp else parts.mechanisms,
             auth_needs_tls=listener.require_tls,
         ),
-        clock=parts.reactor,
-        ids=parts.ids,
-        connections=parts.connections,
+        _wiring(parts, listener, options.idle_timeout, None),
         limits=SMTPLimits(
             message_size=configuration.message.max_size,
             recipients=options.max_recipients,
@@ -229,10 +227,7 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
             messages=options.max_messages,
             idle_commands=options.max_idle_commands,
         ),
-        options=_options(parts, options.idle_timeout, None),
         dialect=Dialect.LMTP if lmtp else Dialect.SMTP,
-        tls=parts.tls if starttls else None,
-        implicit_tls=listener.tls is TLSUse.IMPLICIT,
     )
 
 

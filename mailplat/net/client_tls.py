@@ -25,7 +25,7 @@ from mailplat.net.tls import CIPHERS
 
 __all__ = ["ClientContexts", "ClientTLS"]
 
-_OLD = "DEFAULT:!aNULL:!eNULL"
+_OLD = "DEFAULT:!aNULL:!eNULL:@SECLEVEL=0"
 _VERSIONS = {"TLSv1.2": SSL.TLS1_2_VERSION, "TLSv1.3": SSL.TLS1_3_VERSION}
 
 

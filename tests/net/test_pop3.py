@@ -11,6 +11,7 @@ from mailplat.model.errors import Corrupt
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import ConnectionLimits
 from mailplat.net.pop3 import pop3_factory
+from mailplat.net.serving import Wiring
 from mailplat.proto.pop3.events import Event, Login, Retrieve
 from mailplat.proto.pop3.maildrop import Maildrop
 from mailplat.proto.pop3.offers import Offers
@@ -58,10 +59,12 @@ class Bench:
         self.factory = pop3_factory(
             Stub,
             Offers("h", clear_passwords=True),
-            clock=self.clock,
-            ids=SessionIds(),
-            connections=ConnectionLimits(per_network=per_network),
-            implicit_tls=implicit_tls,
+            Wiring(
+                clock=self.clock,
+                ids=SessionIds(),
+                connections=ConnectionLimits(per_network=per_network),
+                implicit_tls=implicit_tls,
+            ),
         )
         self.connection = self.factory.buildProtocol(ALICE)
         self.wire = MemoryWire()

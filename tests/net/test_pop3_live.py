@@ -27,6 +27,7 @@ from mailplat.net.factory import ConnectionFactory, SessionIds
 from mailplat.net.limits import ConnectionLimits, LoginThrottle
 from mailplat.net.pop3 import pop3_factory
 from mailplat.net.selfsigned import write_self_signed
+from mailplat.net.serving import Wiring
 from mailplat.net.tls import CertificateFiles, TLSContexts, behind_tls
 from mailplat.proto.pop3.offers import Offers
 from mailplat.proto.pop3.server import ServerConversation
@@ -86,11 +87,13 @@ class Server:
         factory: Any = pop3_factory(
             open_session,
             Offers("localhost", stls=True),
-            clock=reactor,
-            ids=SessionIds(),
-            connections=self.connections,
-            tls=self.contexts,
-            implicit_tls=implicit_tls,
+            Wiring(
+                clock=reactor,
+                ids=SessionIds(),
+                connections=self.connections,
+                tls=self.contexts,
+                implicit_tls=implicit_tls,
+            ),
         )
         self.factories.append(factory)
         if implicit_tls:

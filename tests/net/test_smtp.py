@@ -11,6 +11,7 @@ from mailplat.interfaces.net import ILink
 from mailplat.model.errors import StorageFull
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import ConnectionLimits
+from mailplat.net.serving import Wiring
 from mailplat.net.smtp import SmtpConnection, smtp_factory
 from mailplat.proto.smtp.commands import Block, Event, Mail, Rcpt, Verify
 from mailplat.proto.smtp.offers import Offers
@@ -69,9 +70,11 @@ class Bench:
             stub,
             "h",
             Offers(),
-            clock=self.clock,
-            ids=SessionIds(),
-            connections=ConnectionLimits(per_network=per_network),
+            Wiring(
+                clock=self.clock,
+                ids=SessionIds(),
+                connections=ConnectionLimits(per_network=per_network),
+            ),
         )
         connection = self.factory.buildProtocol(ALICE)
         assert isinstance(connection, SmtpConnection)

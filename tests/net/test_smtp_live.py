@@ -26,6 +26,7 @@ from mailplat.model.errors import AuthenticationFailed
 from mailplat.net.factory import ConnectionFactory, SessionIds
 from mailplat.net.limits import ConnectionLimits, LoginThrottle
 from mailplat.net.selfsigned import write_self_signed
+from mailplat.net.serving import Wiring
 from mailplat.net.smtp import smtp_factory
 from mailplat.net.tls import CertificateFiles, TLSContexts, behind_tls
 from mailplat.proto.sasl import PASSWORD_MECHANISMS
@@ -112,12 +113,14 @@ class Server:
             lambda conversation, link: SmtpSession(conversation, link, self.parts, options),
             "mx.example.org",
             Offers(starttls=not implicit_tls, mechanisms=PASSWORD_MECHANISMS, chunking=True),
-            clock=reactor,
-            ids=SessionIds(),
-            connections=self.connections,
+            Wiring(
+                clock=reactor,
+                ids=SessionIds(),
+                connections=self.connections,
+                tls=self.contexts,
+                implicit_tls=implicit_tls,
+            ),
             limits=limits,
-            tls=self.contexts,
-            implicit_tls=implicit_tls,
         )
         self._factories.append(factory)
         if implicit_tls:

@@ -25,6 +25,7 @@ from mailplat.model.envelope import Envelope, Recipient
 from mailplat.model.errors import AuthenticationFailed, Unavailable
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import ConnectionLimits, LoginThrottle
+from mailplat.net.serving import Wiring
 from mailplat.net.smtp import SmtpConnection, smtp_factory
 from mailplat.proto.sasl import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers
@@ -195,12 +196,14 @@ class Room:
             lambda conversation, link: SmtpSession(conversation, link, parts, self.options),
             "mx.example.org",
             self.offers,
-            clock=self.clock,
-            ids=SessionIds("s"),
-            connections=ConnectionLimits(),
+            Wiring(
+                clock=self.clock,
+                ids=SessionIds("s"),
+                connections=ConnectionLimits(),
+                tls=object(),
+            ),
             limits=self.limits,
             dialect=self.dialect,
-            tls=object(),
         )
         connection = factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
         assert isinstance(connection, SmtpConnection)
