@@ -23,13 +23,13 @@ class Command:
     Attributes:
         phase: What is waited for once it is sent.
         line: Its bytes; may hold a password.
-        took: Takes its reply.
+        took: Takes its reply; may hold what goes out next.
         barrier: Nothing is pipelined behind it (RFC 2920 §3.1).
     """
 
     phase: Phase
     line: bytes = field(repr=False)
-    took: Took
+    took: Took = field(repr=False)
     barrier: bool = False
 
 

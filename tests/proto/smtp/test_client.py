@@ -627,3 +627,12 @@ def test_login_is_an_event_of_ours() -> None:
     event = server.next_event()
     assert isinstance(event, Login)
     assert event.credentials == PasswordCredentials("me", "secret")
+
+
+def test_no_password_is_shown() -> None:
+    """Nothing that waits for its reply shows what it said."""
+    owner = ready([b"220 hi\r\n", b"250-mx\r\n250 AUTH LOGIN\r\n"])
+    owner.conversation.login(PasswordCredentials("me", "secret"))
+    owner.go_on()
+    owner.feed(b"334 VXNlcm5hbWU6\r\n")
+    assert "c2VjcmV0" not in repr(owner.conversation._sent)
