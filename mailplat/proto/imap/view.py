@@ -182,7 +182,7 @@ class View:
         """Give messages their sequence numbers; those that the client does not know are left out.
 
         Args:
-            uids: Ascending.
+            uids: In any order, which stays theirs; ascending ones without gaps are quickest.
         """
         mine = self.uids
         if not len(uids):
@@ -193,8 +193,11 @@ class View:
         if stop <= len(mine) and mine[stop - 1] == uids[-1] and mine[start:stop] == _array(uids):
             return Selection(range(start + 1, stop + 1), uids)
         if len(uids) * _DENSE > len(mine):  # one look at each of ours costs less than a search
-            marks = list(map(set(uids).__contains__, mine))
-            return Selection(list(compress(count(1), marks)), list(compress(mine, marks)))
+            find = dict(zip(mine, count(1), strict=False)).get
+            found = [find(uid, 0) for uid in uids]
+            if all(found):
+                return Selection(found, uids)
+            return Selection([place for place in found if place], list(compress(uids, found)))
         places = [bisect_right(mine, uid) for uid in uids]
         known = [
             (place, uid)
