@@ -423,12 +423,8 @@ def _size(count: int) -> str:
     """Spell bytes as people read them."""
     if count < 1024:
         return f"{count} B"
-    unit, value = "", float(count)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        value /= 1024
-        if value < 1024:
-            break
-    return f"{value:.1f} {unit}"
+    power = min((count.bit_length() - 1) // 10, 4)
+    return f"{count / 1024**power:.1f} {'KMGT'[power - 1]}iB"
 
 
 def _count(number: int, word: str, words: str = "") -> str:
