@@ -43,6 +43,7 @@ _LOGGED_IN = (
     "QUOTA=RES-MESSAGE",
     "PARTIAL",
     "REPLACE",
+    "UNAUTHENTICATE",
     "SORT",
     "SORT=DISPLAY",
     "ESORT",

@@ -19,6 +19,7 @@ from mailplat.proto.imap.commands import (
     Logout,
     Noop,
     StartTLS,
+    Unauthenticate,
 )
 from mailplat.sessions.imap.capabilities import DEFLATE, ENABLES, capabilities, log_in_allowed
 from mailplat.sessions.imap.state import SessionState
@@ -35,6 +36,7 @@ __all__ = [
     "logout",
     "noop",
     "start_tls",
+    "unauthenticate",
 ]
 
 _log = Logger()
@@ -63,6 +65,12 @@ async def noop(state: SessionState, command: Noop) -> None:
 async def logout(state: SessionState, command: Logout) -> None:
     """LOGOUT (RFC 9051 §6.1.3)."""
     state.close_mailbox()
+    state.conversation.ok()
+
+
+async def unauthenticate(state: SessionState, command: Unauthenticate) -> None:
+    """UNAUTHENTICATE (RFC 8437 §3): nobody is logged in any more, and nothing is enabled."""
+    state.log_out()
     state.conversation.ok()
 
 

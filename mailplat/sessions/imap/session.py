@@ -97,6 +97,7 @@ _COMMANDS: dict[type[Event], Callable[[SessionState, Any], Awaitable[None]]] = {
     commands.Store: changing.store,
     commands.Subscribe: mailboxes.subscribe,
     commands.Thread: search.thread,
+    commands.Unauthenticate: login.unauthenticate,
     commands.Unselect: changing.unselect,
     commands.Unsubscribe: mailboxes.unsubscribe,
     commands.Xlist: listing.xlist,

@@ -127,11 +127,11 @@ class SessionState:
             self.idling.news()
 
     def log_out(self) -> None:
-        """Let go of everything; the session is over."""
+        """Speak for nobody any more, and let go of what was open."""
         self.close_mailbox()
         if self.account is not None:
             self.services.logins.leave(self.account.name)
-            self.account = None
+            self.account = self._home = None
 
     def say_mailbox_deleted(self) -> None:
         """Part with a client whose open mailbox another session deleted (RFC 2180 §3.3)."""

@@ -97,6 +97,29 @@ S: a OK ...
 3C: b LOGOUT
 3S> b OK ...
 """,
+    "UNAUTHENTICATE": """
+C: a UNAUTHENTICATE
+S: a BAD ...
+C: b LOGIN alice secret
+S: b OK [... UNAUTHENTICATE ...] Logged in
+C: c ENABLE CONDSTORE
+S: * ENABLED CONDSTORE
+S: c OK ENABLE completed
+C: d SELECT INBOX
+S> d OK ...
+C: e UNAUTHENTICATE
+S: e OK UNAUTHENTICATE completed
+C: f SELECT INBOX
+S: f BAD ...
+C: g LOGIN bob secret
+S: g OK ...
+C: h STORE 1 FLAGS ()
+S: h BAD ...
+C: i SELECT INBOX
+S> i OK ...
+C: j FETCH 1:* FLAGS
+S: j OK FETCH completed
+""",
     "COMPRESS": """
 C: a LOGIN alice secret
 S: a OK [...COMPRESS=DEFLATE...] Logged in
