@@ -3,6 +3,8 @@
 All recipients of one attempt are stored in one call, so that they share one flush and a crash
 leaves all of them or none.  Where that call is refused because of one recipient (a quota), each is
 tried for itself, so that one full mailbox holds up nobody else.
+
+A mailbox's copy begins with Return-Path, for this is the final delivery (RFC 5321 §4.4).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from mailplat.interfaces.routes import IRoutes, Local, Refused
 from mailplat.interfaces.store import IStore, NewMessage, Target
 from mailplat.message.scan import ScanLimits, Scanner
 from mailplat.message.summary import summarize
-from mailplat.model.envelope import Recipient
+from mailplat.message.trace import return_path
+from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.errors import MailError, OverQuota
 from mailplat.model.outcome import Bounced, Deferred, Delivered, Outcome
 from mailplat.model.reply import Reply
@@ -32,6 +35,28 @@ _BLOCK = 256 * 1024
 _NOT_OURS = Reply.of(550, "Not a mailbox of this server", "5.1.2")
 
 
+@implementer(IBody)
+class _Returnable:
+    """A message behind its Return-Path; closing it closes nothing, for the message is not ours."""
+
+    def __init__(self, sender: Sender, body: IBody) -> None:
+        self._head = return_path(str(sender.address) if sender.address is not None else "")
+        self._body = body
+        self.size = len(self._head) + body.size
+        self.in_memory = body.in_memory
+
+    def read(self, start: int, stop: int) -> bytes:
+        """See `IBody.read`."""
+        shift = len(self._head)
+        head = self._head[start:stop]
+        return (
+            head if stop <= shift else head + self._body.read(max(start - shift, 0), stop - shift)
+        )
+
+    def close(self) -> None:
+        """See `IBody.close`."""
+
+
 @implementer(IDeliveryAgent)
 class MailboxAgent:
     """Delivers to mailboxes of this server.
@@ -40,7 +65,7 @@ class MailboxAgent:
         routes: Say whose a recipient is.
         store: Keeps the mail.
         now: The time, seconds since 1970 UTC, for INTERNALDATE.
-        limits: How far a message without summary is taken apart.
+        limits: How far a message is taken apart.
     """
 
     def __init__(
@@ -76,13 +101,11 @@ class MailboxAgent:
         return targets
 
     async def _message(self, attempt: Attempt) -> NewMessage:
-        summary = attempt.summary
-        if summary is None:
-            summary = await self._summarize(attempt.body)
-        return NewMessage(attempt.body, summary, frozenset(), int(self._now()))
+        body = _Returnable(attempt.sender, attempt.body)
+        return NewMessage(body, await self._summarize(body), frozenset(), int(self._now()))
 
     async def _summarize(self, body: IBody) -> Summary:
-        """Scan a body that nobody scanned, a block at a time."""
+        """Scan a body, a block at a time."""
         scanner = Scanner(self._limits)
         for start in range(0, body.size, _BLOCK):
             if body.in_memory:
