@@ -129,7 +129,8 @@ class _Fetching:
 
     async def send(self, selection: Selection) -> bool:
         """Send all rows; tell whether all of the messages were still there."""
-        size = self._state.services.options.block_rows
+        # a client may ask for thousands of sections: then fewer messages are a block
+        size = max(self._state.services.options.block_rows // max(len(self._bodies), 1), 1)
         complete = True
         for start in range(0, len(selection), size):
             block = selection.block(start, size)

@@ -9,8 +9,10 @@ bytes at a time, and the reactor goes on between.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import compress
 from typing import Any
 
 from twisted.internet.threads import deferToThread
@@ -52,6 +54,9 @@ __all__ = ["Matching"]
 _ADDRESSES = frozenset({"bcc", "cc", "from", "reply-to", "sender", "to"})
 _NOT_IN_ATOMS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 """What may be spelled in several ways, or have comments around it, in a list of addresses."""
+
+_FEW = 100
+"""Headers that are looked through at once; more are in a thread, so that others go on."""
 
 _DAY = 86_400
 _ZONES = 15 * 3600
@@ -181,26 +186,28 @@ class Matching:
             ):
                 found.append(uid)
         if unsure:
-            async for uid, header in self._headers(unsure):
-                day = _own_day(headers.first(header, b"Date") or b"")
-                if day is not None and (
-                    day < key.day
-                    if when is When.BEFORE
-                    else day >= key.day
-                    if when is When.SINCE
-                    else day == key.day
-                ):
-                    found.append(uid)
+            async for some, block in self._headers(unsure):
+                for uid, header in zip(some, block, strict=True):
+                    day = _own_day(headers.first(header, b"Date") or b"")
+                    if day is not None and (
+                        day < key.day
+                        if when is When.BEFORE
+                        else day >= key.day
+                        if when is When.SINCE
+                        else day == key.day
+                    ):
+                        found.append(uid)
             found.sort()
         return found
 
-    async def _headers(self, uids: Sequence[int]) -> Any:
-        """Read headers, a block at a time."""
+    async def _headers(
+        self, uids: Sequence[int]
+    ) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes]]]:
+        """Read headers, in blocks."""
         size = self._services.options.block_rows
         for start in range(0, len(uids), size):
             rows = await self._selected.mailbox.rows(uids[start : start + size], (Column.HEADER,))
-            for uid, header in zip(rows.uids, rows[Column.HEADER], strict=True):
-                yield uid, header
+            yield rows.uids, rows[Column.HEADER]
 
     async def _with_header(self, name: str, text: str, uids: Sequence[int]) -> Sequence[int]:
         wanted, field = fold(text), name.encode("ascii", "replace")
@@ -209,17 +216,14 @@ class Matching:
         sure = _longest(_NOT_IN_ATOMS.sub(" ", wanted)) if of_addresses else wanted
         if "=?" not in name:  # else the index might decode it together with its value
             uids = await self._narrowed(sure, Searched.HEADER, uids)
-        probe = _probe(sure)
-        found = []
-        async for uid, header in self._headers(uids):
-            # most headers are known not to match without looking for the field
-            if probe and b"=?" not in header and header.isascii() and probe not in header.lower():
-                continue
-            values = headers.every(header, field)
-            if any(wanted in fold(words.decode(value)) for value in values) or (
-                of_addresses and any(wanted in fold(_plain(value)) for value in values)
-            ):
-                found.append(uid)
+        matches = partial(_in_header, wanted, field, _probe(sure), of_addresses)
+        found: list[int] = []
+        async for some, block in self._headers(uids):
+            if len(block) > _FEW:
+                matched = await deferToThread(list, map(matches, block))
+            else:
+                matched = list(map(matches, block))
+            found.extend(compress(some, matched))
         return found
 
     async def _narrowed(self, wanted: str, where: Searched, uids: Sequence[int]) -> Sequence[int]:
@@ -267,6 +271,17 @@ def _plain(value: bytes) -> str:
         f"{words.decode(name or b'')} <{(local or b'').decode('utf-8', 'replace')}"
         f"@{(host or b'').decode('utf-8', 'replace')}>"
         for name, _, local, host in addresses.parse(value)
+    )
+
+
+def _in_header(wanted: str, field: bytes, probe: bytes, of_addresses: bool, header: bytes) -> bool:
+    """Look into the fields of a name."""
+    # most headers are known not to match without looking for the field
+    if probe and b"=?" not in header and header.isascii() and probe not in header.lower():
+        return False
+    values = headers.every(header, field)
+    return any(wanted in fold(words.decode(value)) for value in values) or (
+        of_addresses and any(wanted in fold(_plain(value)) for value in values)
     )
 
 
