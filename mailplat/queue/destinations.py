@@ -91,6 +91,7 @@ class ActiveLane:
         running: Queue ids of mails under way.
         stale: Whether the spool may have more for it.
         reading: Whether the spool is being asked for it.
+        read_at: When it was asked last, seconds since 1970.
         partial: Queue ids of mails with further recipients in the spool, which can be read when
             their attempt has ended.
         in_turn: Whether it stands in line for its next attempt.
@@ -103,6 +104,7 @@ class ActiveLane:
         self.running: set[str] = set()
         self.stale = True
         self.reading = False
+        self.read_at = 0
         self.partial: set[str] = set()
         self.in_turn = False
 

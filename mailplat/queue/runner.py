@@ -39,6 +39,9 @@ _log = Logger()
 
 _BROKEN = Reply.of(451, "Something went wrong here", "4.3.0")
 _NO_AGENT = Reply.of(451, "Nothing here can bring it there now", "4.3.5")
+_READ_AGAIN = 10
+"""Seconds after which a lane with attempts under way is read again."""
+
 _TOGETHER = 100
 """Mails whose deadlines are looked at together."""
 
@@ -212,8 +215,7 @@ class Runner:
         now = int(self._now())
         at_times, self._look_at_times = self._look_at_times, False
         if at_times:
-            for active in self._lanes.values():
-                active.stale = True  # what was deferred may be due by now
+            self._read_again(now)
             await self._look_at_deadlines(now)
         await self._find_lanes(now)
         for active in [one for one in self._lanes.values() if one.stale]:
@@ -225,6 +227,19 @@ class Runner:
             coming = await self._spool.next_time(now)
             if coming is not None:
                 self._by(coming)
+
+    def _read_again(self, now: int) -> None:
+        """What was deferred may be due: read lanes again that have nothing else to try.
+
+        Not each of them each second: where an attempt is under way, the next may wait a little.
+        """
+        for active in self._lanes.values():
+            if active.waiting:
+                continue
+            if now - active.read_at >= _READ_AGAIN:
+                active.stale = True
+            else:
+                self._by(active.read_at + _READ_AGAIN)
 
     async def _find_lanes(self, now: int) -> None:
         room = self._limits.lanes - len(self._lanes)
@@ -251,7 +266,7 @@ class Runner:
             active.stale = True  # enough for now; when some of it is done, there is room
             return
         generation = self._generation
-        active.reading = True
+        active.reading, active.read_at = True, now
         try:
             found = await self._spool.due(active.lane, now, room, active.held)
         except BaseException:
@@ -271,8 +286,8 @@ class Runner:
     def _leave(self, active: ActiveLane) -> None:
         self._lanes.pop(active.lane, None)
         active.waiting.clear()
-        if self._more_lanes:
-            self._look()
+        if self._more_lanes or self._now() >= active.read_at + 1:
+            self._look()  # something in it may have become due since
 
     # trying
 
