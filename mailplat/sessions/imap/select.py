@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from mailplat.interfaces.store import Column, IMailbox, MailboxState
@@ -54,7 +57,11 @@ async def select(state: SessionState, command: Select) -> None:
         row = responses.list_row([], mailbox.name, utf8=state.conversation.utf8)
         state.conversation.send(row)
     if command.qresync is not None:
-        await _resynchronize(state, state.selected, command.qresync)
+        try:
+            await _resynchronize(state, state.selected, command.qresync)
+        except BaseException:
+            state.close_mailbox()
+            raise
     state.conversation.mailbox_opened()
     code = "READ-ONLY" if command.read_only else "READ-WRITE"
     state.conversation.ok(code=code)
@@ -63,8 +70,20 @@ async def select(state: SessionState, command: Select) -> None:
 async def _first_unseen(mailbox: IMailbox, uids: Sequence[int]) -> int:
     r"""Give the sequence number of the first message without ``\Seen``; 0 if there is none."""
     rows = await mailbox.rows(uids, (Column.FLAGS,))
-    masks = rows[Column.FLAGS]
-    return next((place for place, mask in enumerate(masks, 1) if not mask & SEEN), 0)
+    place = _lowest_bytes(rows[Column.FLAGS]).translate(_SEEN).find(0)
+    return bisect_left(uids, rows.uids[place]) + 1 if place >= 0 else 0
+
+
+def _lowest_bytes(masks: Sequence[int]) -> bytes:
+    """Give the lowest byte of each mask, without a step for each where that can be."""
+    if isinstance(masks, array) and masks.itemsize > 1:
+        start = 0 if sys.byteorder == "little" else masks.itemsize - 1
+        return masks.tobytes()[start :: masks.itemsize]
+    return bytes([mask & 0xFF for mask in masks])
+
+
+_SEEN = bytes(byte & SEEN for byte in range(256))
+"""For each byte of flags, whether the message was seen."""
 
 
 def _describe(
@@ -113,7 +132,8 @@ async def _resynchronize(state: SessionState, selected: Selected, known: Qresync
     uids = sorted([*changes.added, *changes.changed])
     if known.known_uids is not None:
         uids = known.known_uids.select(uids)
-    rows = await mailbox.rows(uids, (Column.FLAGS, Column.MODSEQ))
+    # what came a moment ago, after SELECT counted, is told as news
+    rows = await mailbox.rows(view.select_uids(uids).uids, (Column.FLAGS, Column.MODSEQ))
     chosen = view.select_uids(rows.uids)
     writer = FetchWriter([(b"UID", Kind.NUMBER), (b"FLAGS", Kind.READY), (b"MODSEQ", Kind.MODSEQ)])
     state.conversation.send(view.learn_keywords(mailbox.keywords))
