@@ -30,6 +30,7 @@ from mailplat.store.index.bodies import Wanted
 from mailplat.store.index.columns import MEMORY_COLUMNS, joined
 from mailplat.store.index.database import Connection
 from mailplat.store.index.names import known_name
+from mailplat.store.index.recent import BODY, MISSING
 from mailplat.store.index.shelf import HeldHome, HeldMailbox
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ __all__ = ["IndexedMailbox"]
 
 _SPARSE = 16
 """So few messages of a block are read alone, without the rest of the block."""
+
+_OF_MESSAGES = frozenset({Column.SAVED})
+"""Columns of messages, not of their contents."""
 
 _Read = tuple[NumSet, tuple[Column, ...]]
 _Answer = tuple[list[int], dict[Column, list[Any]]]
@@ -145,7 +149,11 @@ class IndexedMailbox:
             for column in columns:
                 block = cache.find(mailbox_id, column, number)
                 if block is None and len(part) <= _SPARSE:
-                    alone.append(column)
+                    few = self._recently_read(part, column)
+                    if few is None:
+                        alone.append(column)
+                    else:
+                        blocks[column, number] = few
                     continue
                 block = blocks[column, number] = block or Block()
                 if block.last < part[-1]:
@@ -198,6 +206,25 @@ class IndexedMailbox:
                 few.extend(found, values[column])
                 for number in numbers:
                     blocks[column, number] = few
+                if column not in _OF_MESSAGES:
+                    for uid, value in zip(found, values[column], strict=True):
+                        row = self._columns.find(uid)
+                        if row is not None:
+                            self._store.recent.keep(self._columns.contents[row], column, value)
+
+    def _recently_read(self, uids: Sequence[int], column: Column) -> Block | None:
+        """Give a column of some messages, if all of it was read a moment ago."""
+        values = []
+        for uid in uids:
+            row = self._columns.find(uid)
+            content = 0 if row is None else self._columns.contents[row]
+            value = self._store.recent.find(content, column)
+            if value is MISSING:
+                return None
+            values.append(value)
+        block = Block()
+        block.extend(uids, values)
+        return block
 
     def _read_all(self, connection: Connection, jobs: Sequence[_Read]) -> list[_Answer]:
         read = self._store.summaries.read
@@ -222,9 +249,10 @@ class IndexedMailbox:
         self, ranges: Sequence[BodyRange], which: Sequence[int], answers: list[bytes | None]
     ) -> list[int]:
         """Read some of the ranges; tell which of them should have bytes."""
-        columns = self._columns
+        columns, recent = self._columns, self._store.recent
         wanted: list[Wanted] = []
         asked: list[int] = []
+        cuts: list[tuple[int, int]] = []
         for at in which:
             uid, place = ranges[at].uid, ""
             row = columns.find(uid)
@@ -240,13 +268,24 @@ class IndexedMailbox:
             if start == stop:
                 answers[at] = b""
                 continue
-            wanted.append(Wanted(columns.id, uid, content, size, place, start, stop))
+            body = recent.find(content, BODY)
+            if body is not MISSING:
+                answers[at] = body[start:stop]
+                continue
+            first, last = start, stop
+            if len(which) <= _SPARSE and size <= recent.largest:
+                first, last = 0, size
+            wanted.append(Wanted(columns.id, uid, content, size, place, first, last))
             asked.append(at)
+            cuts.append((start - first, stop - first))
         if wanted:
             job = partial(self._store.bodies.read, wanted=wanted)
-            for at, data in zip(
-                asked, await self._store.readers.read(job, self._subject), strict=True
-            ):
+            read = await self._store.readers.read(job, self._subject)
+            for at, want, cut, data in zip(asked, wanted, cuts, read, strict=True):
+                if data is not None and len(data) == want.size <= recent.largest:
+                    if len(which) <= _SPARSE:
+                        recent.keep(want.content, BODY, data)
+                    data = data[slice(*cut)]
                 answers[at] = data
         return asked
 

@@ -33,6 +33,7 @@ from mailplat.store.index.home import IndexedHome
 from mailplat.store.index.loading import MailboxReader
 from mailplat.store.index.messages import Rules
 from mailplat.store.index.readers import Readers
+from mailplat.store.index.recent import Recent
 from mailplat.store.index.search import TextIndex
 from mailplat.store.index.shelf import HeldHome, Shelf
 from mailplat.store.index.summaries import SummaryReader
@@ -60,6 +61,8 @@ class IndexLimits:
         batch_calls: Operations that share a commit at most.
         batch_bytes: Bytes of messages that share a commit, roughly.
         block_bytes: Memory for summaries that were read.
+        recent_bytes: Memory for what was read of single messages.
+        recent_body: Bytes of a message that is kept there as a whole, at most.
         closed_bytes: Memory for the columns of mailboxes that nobody has open.
         homes: Homes kept in memory that nobody holds.
         collect_messages: Expunged messages whose bytes are dropped in one transaction.
@@ -71,6 +74,8 @@ class IndexLimits:
     batch_calls: int = 512
     batch_bytes: int = 16 << 20
     block_bytes: int = 128 << 20
+    recent_bytes: int = 16 << 20
+    recent_body: int = 64 << 10
     closed_bytes: int = 32 << 20
     homes: int = 4096
     collect_messages: int = 256
@@ -109,6 +114,7 @@ class IndexedStore:
         self.mailbox_reader = MailboxReader(database.dialect)
         self.summaries = SummaryReader(database.dialect, bodies)
         self.blocks = Blocks(limits.block_bytes)
+        self.recent = Recent(limits.recent_bytes, limits.recent_body)
         self.shelf = Shelf(
             self._load,
             self._collect,

@@ -198,6 +198,7 @@ class Upkeep:
             await self._store.writer.submit(partial(_replace, summaries=summaries), subject)
             done += [want.uid for want, _ in made]
         self._store.blocks.clear()
+        self._store.recent.clear()
         return NumSet.of(done)
 
     async def sweep(self) -> int:

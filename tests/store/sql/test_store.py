@@ -180,6 +180,43 @@ async def test_body_ranges(open_store: Open, message: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_same_message_again(
+    open_store: Open, message: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes back for a small message waits for no thread; bytes are the message's own."""
+    store = await open_store()
+    small, large = b"Subject: x\r\n\r\nsmall\r\n", bytes(100_000)
+    await store.deliver(message(small), [Target("alice"), Target("bob")])
+    await store.deliver(message(large), ALICE)
+    box = await (await store.open_home("alice")).open_mailbox("INBOX")
+    other = await (await store.open_home("bob")).open_mailbox("INBOX")
+    assert await box.bodies([BodyRange(1, 2, 9)]) == [small[2:9]]
+    saved = (await box.rows([1], [Column.SAVED, Column.SENT, Column.PREVIEW]))[Column.SAVED]
+    assert await box.bodies([BodyRange(2, 0, 10)]) == [large[:10]]
+    reads: list[str] = []
+    read = store.readers.read
+
+    def counted(job: Any, subject: str) -> Deferred[Any]:
+        reads.append(subject)
+        return read(job, subject)
+
+    monkeypatch.setattr(store.readers, "read", counted)
+    assert await other.bodies([BodyRange(1, 0, 99)]) == [small]
+    assert await box.bodies([BodyRange(1, 5, 7), BodyRange(1, 90, 99)]) == [small[5:7], b""]
+    rows = await other.rows([1], [Column.SENT, Column.PREVIEW])
+    assert rows[Column.PREVIEW] == [f"prévoir {len(small)}"]
+    assert not reads
+    assert (await other.rows([1], [Column.SAVED]))[Column.SAVED] == saved  # a message's own
+    assert await box.bodies([BodyRange(2, 10, 20)]) == [large[10:20]]
+    assert len(reads) == 2
+    await box.expunge(NumSet.of([1]))
+    box.acknowledge(1 << 40)
+    assert await box.bodies([BodyRange(1, 0, 9)]) == [None]
+    box.close()
+    other.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_vanished_log_is_bounded(
     open_store: Open, message: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
