@@ -95,7 +95,7 @@ async def _send_status(state: SessionState, command: List, shown: Sequence[Mailb
     """Tell STATUS of each mailbox listed that exists (RFC 5819 §2)."""
     counted = await state.home.status([info.name for info in shown if info.exists])
     for name, status in counted.items():
-        values = status_values(state, command.status, status)
+        values = await status_values(state, command.status, name, status)
         state.conversation.send(responses.status(name, values, utf8=state.conversation.utf8))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from mailplat.interfaces.store import IHome
+from mailplat.interfaces.store import Column, IHome
 from mailplat.model.errors import AlreadyExists, Cannot, NoSuchMailbox
+from mailplat.model.flags import DELETED
 from mailplat.model.mailbox import SEPARATOR, MailboxStatus
+from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import (
     Create,
@@ -96,13 +98,13 @@ async def status(state: SessionState, command: Status) -> None:
     found = await state.home.status([command.mailbox])
     if command.mailbox not in found:
         raise NoSuchMailbox
-    values = status_values(state, command.items, found[command.mailbox])
+    values = await status_values(state, command.items, command.mailbox, found[command.mailbox])
     state.conversation.send(responses.status(command.mailbox, values, utf8=state.conversation.utf8))
     state.conversation.ok()
 
 
-def status_values(
-    state: SessionState, items: Iterable[StatusItem], counted: MailboxStatus
+async def status_values(
+    state: SessionState, items: Collection[StatusItem], name: str, counted: MailboxStatus
 ) -> dict[StatusItem, int | str]:
     """Pick what was asked for, in the order asked."""
     values: dict[StatusItem, int | str] = {
@@ -117,4 +119,19 @@ def status_values(
         StatusItem.MAILBOXID: counted.mailbox_id,
         StatusItem.APPENDLIMIT: state.services.options.message_size,
     }
-    return {item: values[item] for item in items if item in values}
+    if StatusItem.DELETED_STORAGE in items:
+        values[StatusItem.DELETED_STORAGE] = await _deleted_storage(state.home, name, counted)
+    return {item: values[item] for item in items}
+
+
+async def _deleted_storage(home: IHome, name: str, counted: MailboxStatus) -> int:
+    """Sum up the bytes of the messages that an EXPUNGE would remove (RFC 9208 §4.1.4)."""
+    if not counted.deleted:
+        return 0
+    mailbox = await home.open_mailbox(name)
+    try:
+        rows = await mailbox.rows(NumSet.span(1, MAX_NUMBER), (Column.FLAGS, Column.SIZE))
+    finally:
+        mailbox.close()
+    pairs = zip(rows[Column.FLAGS], rows[Column.SIZE], strict=True)
+    return sum(size for mask, size in pairs if mask & DELETED)

@@ -261,6 +261,7 @@ def store_flags(
 ) -> FlagsStored:
     """Change the flags of messages (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
     home, mailbox = get_mailbox(tx, mailbox_id)
+    previous = mailbox.modseq
     table = KeywordTable(rules.keyword_limit, mailbox.keywords)
     found, masks, modseqs = _read_masks(tx, mailbox, uids)
     refused = NumSet()
@@ -297,7 +298,7 @@ def store_flags(
         for sql, args in _SET_MASKS.pieces(asked):
             tx.run(sql, (*args, keep, give, modseq, mailbox.id, mailbox.id))
         modseqs = [modseq if did else before for did, before in zip(changed, modseqs, strict=True)]
-    return FlagsStored(array("I", found), new, modseqs, refused, modseq)
+    return FlagsStored(array("I", found), new, modseqs, refused, modseq, previous)
 
 
 def set_masks(tx: Transaction, rules: Rules, mailbox_id: int, masks: Mapping[int, int]) -> None:

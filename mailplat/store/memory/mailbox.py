@@ -148,7 +148,7 @@ class Mailbox:
                 changed = [(row, masks[row] & ~bits) for row in rows if bits & masks[row]]
             case FlagAction.REPLACE:
                 changed = [(row, bits) for row in rows if masks[row] != bits]
-        modseq = 0
+        modseq, previous = 0, self.modseq
         if changed:
             modseq = self.modseq = take_modseq()
             for row, mask in changed:
@@ -160,6 +160,7 @@ class Mailbox:
             modseqs=array("Q", [columns.modseqs[row] for row in rows]),
             refused=NumSet.of(refused),
             modseq=modseq,
+            previous=previous,
         )
 
     def changes_since(self, modseq: int) -> Changes:
