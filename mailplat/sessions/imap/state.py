@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from mailplat.interfaces.net import ILink
 from mailplat.interfaces.store import IHome
@@ -12,12 +12,9 @@ from mailplat.model.errors import NotPermitted, Unavailable
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.sasl import Exchange
+from mailplat.sessions.imap.appending import Appending
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.services import IMAPServices
-
-if TYPE_CHECKING:
-    from mailplat.sessions.imap.append import Appending
-    from mailplat.sessions.imap.idle import Idling
 
 __all__ = ["SessionState"]
 
@@ -25,6 +22,19 @@ __all__ = ["SessionState"]
 class _ReadOnly(NotPermitted):
     imap_code = "READ-ONLY"
     public = "The mailbox is open for reading only"
+
+
+class _Idling(Protocol):
+    """What an IDLE is to the rest of the session (`sessions.imap.idle`)."""
+
+    def news(self) -> None:
+        """The store has something new."""
+
+    async def end(self) -> None:
+        """Stop, once what is being told is told."""
+
+    def drop(self) -> None:
+        """Stop at once."""
 
 
 class SessionState:
@@ -52,7 +62,7 @@ class SessionState:
         self.selected: Selected | None = None
         self.exchange: Exchange | None = None
         self.appending: Appending | None = None
-        self.idling: Idling | None = None
+        self.idling: _Idling | None = None
         self.login_failures = 0
         self._home: IHome | None = None
 
