@@ -89,7 +89,7 @@ def measure(options: Options) -> Iterator[Table]:
                         "/s",
                         rates[store][n],
                         rates[name][n] if name else None,
-                        _aim(name),
+                        None if n else _aim(name),  # the aim is for the first row
                     )
                     for n, load in enumerate(_LOADS)
                 ],

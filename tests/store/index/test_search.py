@@ -101,6 +101,8 @@ async def test_a_restored_backup(open_store: Open, tmp_path: Path) -> None:
     assert await find(home, "horse") == [2]
     await store.close()
     shutil.copy(f"{path}.search", tmp_path / "old-search")
+    for suffix in ("-wal", "-shm"):  # they belong to the newer database, not to the backup
+        (tmp_path / f"mail.db{suffix}").unlink(missing_ok=True)
     shutil.copy(backup, path)
 
     store, home = await open_store()
