@@ -9,7 +9,7 @@ from mailplat.model.errors import MailError
 from mailplat.net.factory import ConnectionFactory
 from mailplat.net.serving import ServerConnection, Wiring, serving
 from mailplat.net.session import ConnectionOptions, Session
-from mailplat.proto.imap.commands import Event
+from mailplat.proto.imap.commands.event import Event
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.imap.limits import Limits
 

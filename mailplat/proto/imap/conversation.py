@@ -1,4 +1,4 @@
-"""One IMAP connection, the server's side: bytes in, `proto.imap.commands` events out.
+"""One IMAP connection, the server's side: bytes in, `proto.imap.commands.event.Event`s out.
 
 `ServerConversation` is a `proto.conversation.Conversation`.  Its reading is one generator that
 follows a command from its first byte to its answer, so that the order of things is the order of
@@ -11,7 +11,7 @@ Invariants:
   and a sequence number always means what it meant when its command began.
 - A command that is refused is drained to its true end, literals and all, and answered once.
 - A synchronizing literal is asked for (``+``) only if it will be taken (RFC 7888 §3).
-- ``answer`` of a `commands.Append` that is still being sent waits until the client is done.
+- ``answer`` of a `commands.append.Append` that is still being sent waits until the client is done.
 - After ``BYE`` nothing is read, answered or sent any more.
 
 The transport calls ``bytes_to_send`` after every other call.  Once ``closing`` no event comes
@@ -24,21 +24,15 @@ from collections.abc import Collection, Generator
 from enum import Enum
 
 from mailplat.model.errors import MailError
-from mailplat.proto.imap.commands import (
-    Aborted,
-    Append,
-    AppendData,
-    AppendEnd,
-    AppendNext,
+from mailplat.proto.imap.commands.append import Append, AppendData, AppendEnd, AppendNext, Replace
+from mailplat.proto.imap.commands.event import Aborted, Command, Event
+from mailplat.proto.imap.commands.session import (
     Authenticate,
     AuthenticateResponse,
-    Command,
     Compress,
     Done,
-    Event,
     Idle,
     Logout,
-    Replace,
     StartTLS,
     Unauthenticate,
 )

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 
 from mailplat.model.numset import MAX_NUMBER
-from mailplat.proto.imap.commands import Command, Fetch
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.messages import Fetch
 from mailplat.proto.imap.fetch_items import (
     Attribute,
     BinarySize,

@@ -28,7 +28,7 @@ class Limits:
         drained: Likewise after log-in.
         nesting: Depth of search keys.
         bad_commands: Commands answered BAD, one after the other, that end the connection.
-        block: Bytes of one `commands.AppendData` at most.
+        block: Bytes of one `commands.append.AppendData` at most.
     """
 
     line_before_login: int = 8192

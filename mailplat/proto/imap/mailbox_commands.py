@@ -11,10 +11,9 @@ from typing import TypeVar
 
 from mailplat.model.mailbox import SpecialUse
 from mailplat.model.numset import NumSet
-from mailplat.proto.imap.commands import (
-    Append,
-    AppendMessage,
-    Command,
+from mailplat.proto.imap.commands.append import Append, AppendMessage, Replace
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.mailboxes import (
     Create,
     Delete,
     GetQuota,
@@ -25,7 +24,6 @@ from mailplat.proto.imap.commands import (
     Lsub,
     Qresync,
     Rename,
-    Replace,
     Select,
     SetQuota,
     Status,

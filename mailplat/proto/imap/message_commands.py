@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mailplat.model.flags import FlagAction
-from mailplat.proto.imap.commands import Command, Copy, Expunge, Move, Store
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.messages import Copy, Expunge, Move, Store
 from mailplat.proto.imap.fetch_command import fetch
 from mailplat.proto.imap.search_commands import search, sort, thread
 from mailplat.proto.imap.sets import SequenceSet

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from mailplat.proto.imap.commands import Command
+from mailplat.proto.imap.commands.event import Command
 from mailplat.proto.imap.fragments import Flooded, Fragments, LongLine
 from mailplat.proto.imap.limits import Limits
 from mailplat.proto.imap.refusal import bad, no

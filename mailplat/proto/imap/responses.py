@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mailplat.message.threading import Thread
 from mailplat.model.flags import SYSTEM_FLAGS
 from mailplat.model.numset import NumSet
-from mailplat.proto.imap.commands import StatusItem
+from mailplat.proto.imap.commands.mailboxes import StatusItem
 from mailplat.proto.imap.sets import PartialRange
 from mailplat.proto.imap.spelling import astring, mailbox, nstring, quoted, resp_text, string
 

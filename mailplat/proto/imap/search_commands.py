@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mailplat.proto.imap.commands import (
-    Command,
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.searches import (
     Search,
     SearchReturn,
     Sort,

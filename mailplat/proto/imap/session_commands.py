@@ -7,23 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mailplat.proto.imap.commands import (
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.mailboxes import Check, Close, Namespace, Unselect
+from mailplat.proto.imap.commands.session import (
     Authenticate,
     Capability,
-    Check,
-    Close,
-    Command,
     Compress,
     Enable,
     Id,
     Idle,
     Login,
     Logout,
-    Namespace,
     Noop,
     StartTLS,
     Unauthenticate,
-    Unselect,
 )
 from mailplat.proto.imap.syntax import ANY_STATE, BEFORE_LOGIN, LOGGED_IN, MAILBOX_OPEN, Syntax
 from mailplat.proto.imap.tokens import Tokens

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from mailplat.proto.imap.commands import Command
+from mailplat.proto.imap.commands.event import Command
 from mailplat.proto.imap.fetch_items import FetchItem
 from mailplat.proto.imap.search_keys import SearchKey
 from mailplat.proto.imap.tokens import Tokens

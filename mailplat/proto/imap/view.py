@@ -269,7 +269,7 @@ class View:
 
         Args:
             expunge: Whether the running command allows messages to leave the numbering
-                (`commands.Command.tells_expunge`); true in IDLE.
+                (`commands.event.Command.tells_expunge`); true in IDLE.
         """
         if not self.pending:
             return b""

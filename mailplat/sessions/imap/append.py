@@ -15,8 +15,7 @@ from mailplat.model.mailbox import Appended
 from mailplat.model.numset import NumSet
 from mailplat.net.shield import shielded
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import (
-    Aborted,
+from mailplat.proto.imap.commands.append import (
     Append,
     AppendData,
     AppendEnd,
@@ -24,6 +23,7 @@ from mailplat.proto.imap.commands import (
     AppendNext,
     Replace,
 )
+from mailplat.proto.imap.commands.event import Aborted
 from mailplat.sessions.imap.appending import Appending
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState

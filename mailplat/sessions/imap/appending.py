@@ -18,7 +18,7 @@ from mailplat.message.summary import summarize
 from mailplat.message.tree import Part, Scan
 from mailplat.model.errors import MailError
 from mailplat.model.numset import NumSet
-from mailplat.proto.imap.commands import AppendMessage
+from mailplat.proto.imap.commands.append import AppendMessage
 from mailplat.sessions.imap.services import IMAPServices
 
 __all__ = ["Appending"]

@@ -13,7 +13,8 @@ from mailplat.model.mailbox import Copied
 from mailplat.model.numset import NumSet
 from mailplat.net.shield import shielded
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import Close, Copy, Expunge, Move, Store, Unselect
+from mailplat.proto.imap.commands.mailboxes import Close, Unselect
+from mailplat.proto.imap.commands.messages import Copy, Expunge, Move, Store
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState
 

@@ -18,7 +18,7 @@ from mailplat.model.errors import Expunged
 from mailplat.model.flags import SEEN, FlagAction
 from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import Fetch
+from mailplat.proto.imap.commands.messages import Fetch
 from mailplat.proto.imap.fetch_items import (
     Attribute,
     BinarySize,

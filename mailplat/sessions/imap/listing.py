@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from mailplat.model.mailbox import INBOX, MailboxInfo, ancestors
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import List, ListReturn, ListSelect, Lsub, Xlist
+from mailplat.proto.imap.commands.mailboxes import List, ListReturn, ListSelect, Lsub, Xlist
 from mailplat.sessions.imap.mailboxes import status_values
 from mailplat.sessions.imap.patterns import Matcher
 from mailplat.sessions.imap.state import SessionState

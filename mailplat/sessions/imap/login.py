@@ -8,7 +8,7 @@ from mailplat.model.credentials import Credentials, PasswordCredentials
 from mailplat.model.errors import AuthenticationFailed
 from mailplat.proto import sasl
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import (
+from mailplat.proto.imap.commands.session import (
     Authenticate,
     AuthenticateResponse,
     Capability,

@@ -10,7 +10,7 @@ from mailplat.model.flags import DELETED
 from mailplat.model.mailbox import SEPARATOR, MailboxStatus
 from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import (
+from mailplat.proto.imap.commands.mailboxes import (
     Create,
     Delete,
     Namespace,

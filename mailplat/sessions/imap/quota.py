@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailplat.model.errors import MailError, NoSuchMailbox
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import GetQuota, GetQuotaRoot, SetQuota
+from mailplat.proto.imap.commands.mailboxes import GetQuota, GetQuotaRoot, SetQuota
 from mailplat.sessions.imap.state import SessionState
 
 __all__ = ["get_quota", "get_quota_root", "set_quota"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mailplat.interfaces.store import Column
 from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import Search, SearchReturn, Sort
+from mailplat.proto.imap.commands.searches import Search, SearchReturn, Sort
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState
 

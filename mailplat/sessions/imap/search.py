@@ -16,8 +16,9 @@ from mailplat.message import headers
 from mailplat.message.ordering import display_key, mailbox_key, text_key
 from mailplat.message.threading import References, Thread, by_subject
 from mailplat.message.threads import base_subject
-from mailplat.proto.imap import commands, responses
-from mailplat.proto.imap.commands import Search, Sort, SortCriterion, SortKey
+from mailplat.proto.imap import responses
+from mailplat.proto.imap.commands import searches
+from mailplat.proto.imap.commands.searches import Search, Sort, SortCriterion, SortKey
 from mailplat.sessions.imap.matching import Matching
 from mailplat.sessions.imap.results import tell_found
 from mailplat.sessions.imap.selected import Selected
@@ -98,7 +99,7 @@ _COLUMNS: dict[SortKey, tuple[Column, Callable[[Any], Any] | None]] = {
 # as trees
 
 
-async def thread(state: SessionState, command: commands.Thread) -> None:
+async def thread(state: SessionState, command: searches.Thread) -> None:
     """THREAD and UID THREAD (RFC 5256 §3)."""
     make = ALGORITHMS.get(command.algorithm)
     if make is None:

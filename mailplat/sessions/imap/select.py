@@ -11,7 +11,7 @@ from mailplat.interfaces.store import Column, IMailbox, MailboxState
 from mailplat.model.flags import SEEN
 from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
-from mailplat.proto.imap.commands import Qresync, Select
+from mailplat.proto.imap.commands.mailboxes import Qresync, Select
 from mailplat.proto.imap.fetch_writer import FetchWriter, Kind
 from mailplat.proto.imap.view import View
 from mailplat.sessions.imap.selected import Selected

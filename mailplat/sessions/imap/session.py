@@ -12,8 +12,44 @@ from twisted.logger import Logger
 
 from mailplat.interfaces.net import ILink
 from mailplat.model.errors import MailError, NoSuchMailbox
-from mailplat.proto.imap import commands
-from mailplat.proto.imap.commands import Command, Event
+from mailplat.proto.imap.commands.append import Append, AppendData, AppendEnd, AppendNext, Replace
+from mailplat.proto.imap.commands.event import Aborted, Command, Event
+from mailplat.proto.imap.commands.mailboxes import (
+    Check,
+    Close,
+    Create,
+    Delete,
+    GetQuota,
+    GetQuotaRoot,
+    List,
+    Lsub,
+    Namespace,
+    Rename,
+    Select,
+    SetQuota,
+    Status,
+    Subscribe,
+    Unselect,
+    Unsubscribe,
+    Xlist,
+)
+from mailplat.proto.imap.commands.messages import Copy, Expunge, Fetch, Move, Store
+from mailplat.proto.imap.commands.searches import Search, Sort, Thread
+from mailplat.proto.imap.commands.session import (
+    Authenticate,
+    AuthenticateResponse,
+    Capability,
+    Compress,
+    Done,
+    Enable,
+    Id,
+    Idle,
+    Login,
+    Logout,
+    Noop,
+    StartTLS,
+    Unauthenticate,
+)
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.imap.view import NoSuchNumber
 from mailplat.sessions.imap import (
@@ -42,13 +78,13 @@ class _TryCreate(NoSuchMailbox):
     imap_code = "TRYCREATE"
 
 
-async def _idle(state: SessionState, command: commands.Idle) -> None:
+async def _idle(state: SessionState, command: Idle) -> None:
     await state.tell_news(expunge=True)
     state.idling = Idling(state)
     state.conversation.accept()
 
 
-async def _done(state: SessionState, event: commands.Done) -> None:
+async def _done(state: SessionState, event: Done) -> None:
     if state.idling is not None:
         await state.idling.end()
         state.idling = None
@@ -57,74 +93,74 @@ async def _done(state: SessionState, event: commands.Done) -> None:
 
 
 _COMMANDS: dict[type[Event], Callable[[SessionState, Any], Awaitable[None]]] = {
-    commands.Aborted: append.aborted,
-    commands.Append: append.append,
-    commands.AppendData: append.append_data,
-    commands.AppendEnd: append.append_end,
-    commands.AppendNext: append.append_next,
-    commands.Authenticate: login.authenticate,
-    commands.AuthenticateResponse: login.authenticate_response,
-    commands.Capability: login.capability,
-    commands.Check: login.noop,
-    commands.Close: changing.close,
-    commands.Compress: login.compress,
-    commands.Copy: changing.copy,
-    commands.Create: mailboxes.create,
-    commands.Delete: mailboxes.delete,
-    commands.Done: _done,
-    commands.Enable: login.enable,
-    commands.Expunge: changing.expunge,
-    commands.Fetch: fetch.fetch,
-    commands.GetQuota: quota.get_quota,
-    commands.GetQuotaRoot: quota.get_quota_root,
-    commands.Id: login.identify,
-    commands.Idle: _idle,
-    commands.List: listing.list_mailboxes,
-    commands.Login: login.login,
-    commands.Logout: login.logout,
-    commands.Lsub: listing.list_subscribed,
-    commands.Move: changing.move,
-    commands.Namespace: mailboxes.namespace,
-    commands.Noop: login.noop,
-    commands.Rename: mailboxes.rename,
-    commands.Replace: append.replace,
-    commands.Search: search.search,
-    commands.Select: select.select,
-    commands.SetQuota: quota.set_quota,
-    commands.Sort: search.sort,
-    commands.StartTLS: login.start_tls,
-    commands.Status: mailboxes.status,
-    commands.Store: changing.store,
-    commands.Subscribe: mailboxes.subscribe,
-    commands.Thread: search.thread,
-    commands.Unauthenticate: login.unauthenticate,
-    commands.Unselect: changing.unselect,
-    commands.Unsubscribe: mailboxes.unsubscribe,
-    commands.Xlist: listing.xlist,
+    Aborted: append.aborted,
+    Append: append.append,
+    AppendData: append.append_data,
+    AppendEnd: append.append_end,
+    AppendNext: append.append_next,
+    Authenticate: login.authenticate,
+    AuthenticateResponse: login.authenticate_response,
+    Capability: login.capability,
+    Check: login.noop,
+    Close: changing.close,
+    Compress: login.compress,
+    Copy: changing.copy,
+    Create: mailboxes.create,
+    Delete: mailboxes.delete,
+    Done: _done,
+    Enable: login.enable,
+    Expunge: changing.expunge,
+    Fetch: fetch.fetch,
+    GetQuota: quota.get_quota,
+    GetQuotaRoot: quota.get_quota_root,
+    Id: login.identify,
+    Idle: _idle,
+    List: listing.list_mailboxes,
+    Login: login.login,
+    Logout: login.logout,
+    Lsub: listing.list_subscribed,
+    Move: changing.move,
+    Namespace: mailboxes.namespace,
+    Noop: login.noop,
+    Rename: mailboxes.rename,
+    Replace: append.replace,
+    Search: search.search,
+    Select: select.select,
+    SetQuota: quota.set_quota,
+    Sort: search.sort,
+    StartTLS: login.start_tls,
+    Status: mailboxes.status,
+    Store: changing.store,
+    Subscribe: mailboxes.subscribe,
+    Thread: search.thread,
+    Unauthenticate: login.unauthenticate,
+    Unselect: changing.unselect,
+    Unsubscribe: mailboxes.unsubscribe,
+    Xlist: listing.xlist,
 }
 
 _INTO_MAILBOX = (
-    commands.Append,
-    commands.AppendEnd,
-    commands.Copy,
-    commands.Move,
-    commands.Replace,
+    Append,
+    AppendEnd,
+    Copy,
+    Move,
+    Replace,
 )
 
 _TELLS_ITSELF = (
-    commands.Close,
-    commands.Copy,
-    commands.Expunge,
-    commands.Fetch,
-    commands.Logout,
-    commands.Move,
-    commands.Replace,
-    commands.Search,
-    commands.Select,
-    commands.Sort,
-    commands.Store,
-    commands.Thread,
-    commands.Unselect,
+    Close,
+    Copy,
+    Expunge,
+    Fetch,
+    Logout,
+    Move,
+    Replace,
+    Search,
+    Select,
+    Sort,
+    Store,
+    Thread,
+    Unselect,
 )
 """Commands that count on sequence numbers, or close the mailbox: they tell news when it is time."""
 
@@ -169,7 +205,7 @@ class IMAPSession:
             self._refuse(event, error)
 
     async def _before(self, command: Command) -> None:
-        if command.enables_condstore and not isinstance(command, commands.Select):
+        if command.enables_condstore and not isinstance(command, Select):
             self._state.enable(["CONDSTORE"])
         if not isinstance(command, _TELLS_ITSELF):
             await self._state.tell_news(expunge=command.tells_expunge)

@@ -7,20 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mailplat.proto.imap.commands import (
-    Aborted,
-    Append,
-    AppendData,
-    AppendNext,
-    AuthenticateResponse,
-    Command,
-    Enable,
-    Event,
-    Idle,
-    Login,
-    Replace,
-    Select,
-)
+from mailplat.proto.imap.commands.append import Append, AppendData, AppendNext, Replace
+from mailplat.proto.imap.commands.event import Aborted, Command, Event
+from mailplat.proto.imap.commands.mailboxes import Select
+from mailplat.proto.imap.commands.session import AuthenticateResponse, Enable, Idle, Login
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.imap.limits import Limits
 from mailplat.proto.imap.syntax import State

@@ -10,26 +10,25 @@ import pytest
 
 from mailplat.model.errors import OverQuota
 from mailplat.proto.conversation import Conversation
-from mailplat.proto.imap.commands import (
-    Aborted,
+from mailplat.proto.imap.commands.append import (
     Append,
     AppendData,
     AppendEnd,
     AppendMessage,
     AppendNext,
+)
+from mailplat.proto.imap.commands.event import Aborted, Command, Event
+from mailplat.proto.imap.commands.mailboxes import Check, Select
+from mailplat.proto.imap.commands.messages import Fetch
+from mailplat.proto.imap.commands.searches import Search
+from mailplat.proto.imap.commands.session import (
     Authenticate,
     AuthenticateResponse,
-    Check,
-    Command,
     Done,
-    Event,
-    Fetch,
     Idle,
     Login,
     Logout,
     Noop,
-    Search,
-    Select,
     StartTLS,
 )
 from mailplat.proto.imap.conversation import ServerConversation

@@ -8,7 +8,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailplat.proto.imap.commands import Aborted, Append, AppendData, AppendNext, Event, Replace
+from mailplat.proto.imap.commands.append import Append, AppendData, AppendNext, Replace
+from mailplat.proto.imap.commands.event import Aborted, Event
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.imap.limits import Limits
 from mailplat.proto.imap.syntax import State

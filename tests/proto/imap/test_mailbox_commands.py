@@ -9,10 +9,9 @@ import pytest
 
 from mailplat.model.mailbox import SpecialUse
 from mailplat.model.numset import NumSet
-from mailplat.proto.imap.commands import (
-    Append,
-    AppendMessage,
-    Command,
+from mailplat.proto.imap.commands.append import Append, AppendMessage, Replace
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.mailboxes import (
     Create,
     Delete,
     GetQuota,
@@ -23,7 +22,6 @@ from mailplat.proto.imap.commands import (
     Lsub,
     Qresync,
     Rename,
-    Replace,
     Select,
     SetQuota,
     Status,

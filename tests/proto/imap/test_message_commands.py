@@ -8,7 +8,8 @@ import pytest
 
 from mailplat.model.flags import FlagAction
 from mailplat.model.numset import NumSet
-from mailplat.proto.imap.commands import Command, Copy, Expunge, Fetch, Move, Store
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.messages import Copy, Expunge, Fetch, Move, Store
 from mailplat.proto.imap.fetch_items import (
     Attribute,
     BinarySize,

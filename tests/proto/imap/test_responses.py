@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mailplat.message.threading import Thread
 from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses, spelling
-from mailplat.proto.imap.commands import StatusItem
+from mailplat.proto.imap.commands.mailboxes import StatusItem
 from mailplat.proto.imap.sets import PartialRange
 from mailplat.proto.imap.tokens import Mode, Tokens
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mailplat.model.numset import NumSet
-from mailplat.proto.imap.commands import (
+from mailplat.proto.imap.commands.searches import (
     Search,
     SearchReturn,
     Sort,

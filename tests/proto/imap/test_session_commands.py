@@ -6,23 +6,20 @@ from typing import Any
 
 import pytest
 
-from mailplat.proto.imap.commands import (
+from mailplat.proto.imap.commands.event import Command
+from mailplat.proto.imap.commands.mailboxes import Check, Close, Namespace, Unselect
+from mailplat.proto.imap.commands.session import (
     Authenticate,
     Capability,
-    Check,
-    Close,
-    Command,
     Compress,
     Enable,
     Id,
     Idle,
     Login,
     Logout,
-    Namespace,
     Noop,
     StartTLS,
     Unauthenticate,
-    Unselect,
 )
 from mailplat.proto.imap.syntax import State
 

@@ -1,0 +1,1 @@
+"""What an IMAP client asks, as frozen values: a module for each kind of command."""
