@@ -21,9 +21,11 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailplat.interfaces.filters import Context, IChain, IChains, IFilter, IStages, Mail, Stage
+from mailplat.interfaces.hooks import Denial
 from mailplat.model.envelope import Recipient
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import (
@@ -86,6 +88,16 @@ class Chain:
         self._asked = _by_stage(rules)
         self._accepted_connection = self._accepted_transaction = False
 
+    def wants(self, stage: Stage) -> bool:
+        """See `IChain.wants`."""
+        return stage in self._asked
+
+    def deny(self, denial: Denial) -> None:
+        """See `IChain.deny`."""
+        for rule, stages in self._asked.get(Stage.DENY, ()):
+            telling = self._ask_one(rule, stages, Stage.DENY, (denial,))
+            Deferred.fromCoroutine(telling).addErrback(_log_failure)
+
     async def ask(self, stage: Stage, *subject: Any) -> Verdict:
         """See `IChain.ask`."""
         if stage is Stage.SENDER:
@@ -99,12 +111,12 @@ class Chain:
             return CONTINUE
         if self._accepted_connection or self._accepted_transaction:
             return CONTINUE
-        severest, changes = CONTINUE, list[Change]()
+        severest, changes, decided_by = CONTINUE, list[Change](), ""
         for rule, stages in asked:
             verdict = await self._ask_one(rule, stages, stage, _with(changes, subject))
             changes.extend(self._apply(verdict.changes))
             if verdict.action > severest.action:
-                severest = verdict
+                severest, decided_by = verdict, rule.filter.name
                 if verdict.action is not Action.ACCEPT:
                     _log.info(
                         "{session} {filter}: {action} at {stage}: {reason}",
@@ -120,7 +132,7 @@ class Chain:
                 self._accepted_transaction = True
                 self._accepted_connection = stage in _BEFORE_MAIL
                 break
-        return replace(severest, changes=tuple(changes))
+        return replace(severest, changes=tuple(changes), by=decided_by)
 
     async def _ask_one(
         self, rule: Rule, stages: IStages, stage: Stage, subject: tuple[Any, ...]
@@ -139,7 +151,7 @@ class Chain:
                 stage=stage.value,
             )
             return self._failed(rule, stage, "it raised an exception")
-        if stage is Stage.DISCONNECT:
+        if stage in (Stage.DENY, Stage.DISCONNECT):
             return CONTINUE
         if not isinstance(answer, Verdict):
             return self._failed(rule, stage, f"it answered a {type(answer).__name__}")
@@ -208,6 +220,10 @@ def _with(changes: Sequence[Change], subject: tuple[Any, ...]) -> tuple[Any, ...
         case (Mail() as mail,) if changes:
             return (replace(mail, changes=(*mail.changes, *changes)),)
     return subject
+
+
+def _log_failure(failure: Failure) -> None:
+    _log.failure("a filter could not be told of a refusal", failure)
 
 
 def _as_cancelled(result: Any, timeout: float) -> Any:

@@ -4,11 +4,16 @@ A filter implements `IFilter`; for every connection its `open` gives an object t
 for each stage that it wants to see, and no others: an instance of `Stages` with some of its
 methods overridden.  Time limits, exceptions, and what several verdicts mean together are the
 chain's business (`mailplat.filters.chain`), never a filter's.
+
+Stages come in two kinds.  Those of a session are asked on the way in, and their verdicts decide.
+Those of the queue (`QUEUE_STAGES`) follow when the mail is already accepted: a filter opens one
+object for all of them, they are told what a `QueuedMail` is, and nothing that they answer can lose
+the mail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -16,12 +21,24 @@ from typing import Any
 from zope.interface import Attribute, Interface
 
 from mailplat.interfaces.bodies import IBody
+from mailplat.interfaces.hooks import Denial, QueuedMail
 from mailplat.model.account import Account
 from mailplat.model.envelope import Envelope, Recipient, Sender
+from mailplat.model.outcome import Bounced, Deferred, Delivered
 from mailplat.model.peer import Peer
 from mailplat.model.verdict import CONTINUE, Change, Verdict
 
-__all__ = ["Context", "IChain", "IChains", "IFilter", "IStages", "Mail", "Stage", "Stages"]
+__all__ = [
+    "QUEUE_STAGES",
+    "Context",
+    "IChain",
+    "IChains",
+    "IFilter",
+    "IStages",
+    "Mail",
+    "Stage",
+    "Stages",
+]
 
 
 class Stage(StrEnum):
@@ -34,7 +51,21 @@ class Stage(StrEnum):
     RECIPIENT = "recipient"
     HEADERS = "headers"
     MESSAGE = "message"
+    RECIPIENT_OF_MESSAGE = "recipient_of_message"
+    DENY = "deny"
     DISCONNECT = "disconnect"
+    QUEUED = "queued"
+    ROUTE = "route"
+    ATTEMPT = "attempt"
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
+
+
+QUEUE_STAGES = frozenset(
+    {Stage.QUEUED, Stage.ROUTE, Stage.ATTEMPT, Stage.DELIVERED, Stage.DEFERRED, Stage.BOUNCED}
+)
+"""Those of mail that was accepted."""
 
 
 @dataclass(slots=True)
@@ -109,14 +140,64 @@ class IStages(Interface):
         """The header is complete, the body is still coming; a refusal is said at the end."""
 
     def message(context: Context, mail: Mail) -> Verdict | Awaitable[Verdict]:
-        """The message is complete: the last word before it is accepted."""
+        """The message is complete: the last word on all of it before it is accepted."""
+
+    def recipient_of_message(
+        context: Context, mail: Mail, recipient: Recipient
+    ) -> Verdict | Awaitable[Verdict]:
+        """The message is complete, and was not refused: a word on each recipient's copy.
+
+        Discard drops this copy and quarantine puts it aside.  Reject and defer are said of this
+        recipient alone in LMTP (RFC 2033 §4.2); SMTP has one reply for all: defer defers the mail,
+        and reject refuses it if all recipients' copies are rejected, else it is as quarantine.
+        Hold keeps the whole mail back.  Header and body are the same for all, and stay.
+        """
+
+    def deny(context: Context, denial: Denial) -> Awaitable[None] | None:
+        """The client was refused something, by whomever; nobody waits for the answer."""
 
     def disconnect(context: Context) -> Awaitable[None] | None:
         """The connection ended; always comes last, exactly once after `connect`."""
 
+    def queued(mail: QueuedMail) -> Verdict | Awaitable[Verdict]:
+        """The mail is in the queue; of the verdict only tags count."""
+
+    def route(mail: QueuedMail) -> Verdict | Awaitable[Verdict]:
+        """Recipients were given to an agent; of the verdict only tags count."""
+
+    def attempt(mail: QueuedMail) -> Verdict | Awaitable[Verdict]:
+        """An agent is about to try: continue, defer, or hold; anything else is as hold."""
+
+    def delivered(
+        mail: QueuedMail, outcomes: Mapping[Recipient, Delivered]
+    ) -> Verdict | Awaitable[Verdict]:
+        """These recipients are done with; of the verdict only tags count."""
+
+    def deferred(
+        mail: QueuedMail, outcomes: Mapping[Recipient, Deferred]
+    ) -> Verdict | Awaitable[Verdict]:
+        """These recipients are tried again later; of the verdict only tags count."""
+
+    def bounced(
+        mail: QueuedMail, outcomes: Mapping[Recipient, Bounced]
+    ) -> Verdict | Awaitable[Verdict]:
+        """These recipients are given up, and the sender told; of the verdict only tags count."""
+
 
 class IFilter(Interface):
-    """A filter as configured; lives as long as the configuration."""
+    """A filter as configured; lives as long as the configuration.
+
+    It may have two more attributes, which are False where they are missing:
+
+    - ``reads_only``: what it answers does not depend on what filters before it want changed.
+      Neighbours of a stage that only read are asked at once; what they answer (changes too) is
+      taken in the order of the configuration all the same.
+    - ``blocking``: its stages' methods may block.  They are called in a thread of a bounded pool,
+      never two of one connection at once; one that does not return in time is abandoned there.
+
+    If it has a method ``close``, that is called (and awaited) when the server, or the
+    configuration that it is part of, ends.
+    """
 
     name: str = Attribute("Its name in the configuration, log lines and headers.")
     stages: Sequence[Stage] = Attribute("The stages that it wants to be asked at.")
@@ -135,8 +216,15 @@ class IChain(Interface):
         Changes of envelope, tags and scores are already applied to the context when it
         returns; those of header and body are in the verdict, for the session to apply
         (`mailplat.message.edit`).  ``Stage.SENDER`` begins a new transaction, ``DISCONNECT``
-        is asked exactly once and last.
+        is asked exactly once and last.  The verdict's ``by`` is the name of the filter that
+        decided.
         """
+
+    def wants(stage: Stage) -> bool:
+        """Whether any filter wants to be asked at a stage."""
+
+    def deny(denial: Denial) -> None:
+        """Tell those who watch refusals; does not wait, never raises."""
 
 
 class IChains(Interface):
@@ -177,5 +265,44 @@ class Stages:
         """See `IStages.message`."""
         return CONTINUE
 
+    def recipient_of_message(
+        self, context: Context, mail: Mail, recipient: Recipient
+    ) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.recipient_of_message`."""
+        return CONTINUE
+
+    def deny(self, context: Context, denial: Denial) -> Awaitable[None] | None:
+        """See `IStages.deny`."""
+
     def disconnect(self, context: Context) -> Awaitable[None] | None:
         """See `IStages.disconnect`."""
+
+    def queued(self, mail: QueuedMail) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.queued`."""
+        return CONTINUE
+
+    def route(self, mail: QueuedMail) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.route`."""
+        return CONTINUE
+
+    def attempt(self, mail: QueuedMail) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.attempt`."""
+        return CONTINUE
+
+    def delivered(
+        self, mail: QueuedMail, outcomes: Mapping[Recipient, Delivered]
+    ) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.delivered`."""
+        return CONTINUE
+
+    def deferred(
+        self, mail: QueuedMail, outcomes: Mapping[Recipient, Deferred]
+    ) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.deferred`."""
+        return CONTINUE
+
+    def bounced(
+        self, mail: QueuedMail, outcomes: Mapping[Recipient, Bounced]
+    ) -> Verdict | Awaitable[Verdict]:
+        """See `IStages.bounced`."""
+        return CONTINUE

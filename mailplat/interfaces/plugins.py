@@ -18,6 +18,7 @@ from zope.interface import Attribute, Interface
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
+from mailplat.interfaces.hooks import IReports
 from mailplat.interfaces.resolver import IResolver
 from mailplat.interfaces.store import Folder, IStore
 from mailplat.model.mailbox import QuotaLimit
@@ -62,6 +63,7 @@ class FilterSettings:
         directory: The data directory; relative paths in an argument begin there.
         resolver: What asks the DNS; None where nothing does.
         now: Tells the time, in seconds since 1970 UTC.
+        reports: What happens to connections and mails; None where nobody says.
     """
 
     reactor: Any
@@ -69,6 +71,7 @@ class FilterSettings:
     directory: str = "."
     resolver: IResolver | None = None
     now: Callable[[], float] = time
+    reports: IReports | None = None
 
 
 @dataclass(frozen=True, slots=True)

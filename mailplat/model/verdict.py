@@ -118,12 +118,16 @@ class Verdict:
             action's own words.
         changes: Applied in order, by the chain, after every filter of the stage spoke.
         reason: For the log and for the header of quarantined mail.
+        mailbox: Where quarantined mail goes, by its name; ``""`` for the server's usual one.
+        by: The filter's name, where somebody has to know; the chain writes it in.
     """
 
     action: Action = Action.CONTINUE
     reply: Reply | None = None
     changes: tuple[Change, ...] = ()
     reason: str = ""
+    mailbox: str = ""
+    by: str = ""
 
     @classmethod
     def reject(cls, text: str, *, code: int = 550, status: str = "5.7.1") -> Verdict:
@@ -134,6 +138,16 @@ class Verdict:
     def defer(cls, text: str, *, code: int = 451, status: str = "4.7.1") -> Verdict:
         """Refuse for now: the sender's server tries again."""
         return cls(Action.DEFER, Reply.of(code, text, status), reason=text)
+
+    @classmethod
+    def quarantine(cls, reason: str, *, mailbox: str = "") -> Verdict:
+        """Deliver into the mailbox for doubtful mail, with the reason in the header."""
+        return cls(Action.QUARANTINE, reason=reason, mailbox=mailbox)
+
+    @classmethod
+    def hold(cls, reason: str) -> Verdict:
+        """Keep in the queue until the operator lets it go."""
+        return cls(Action.HOLD, reason=reason)
 
 
 CONTINUE = Verdict()
