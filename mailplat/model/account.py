@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailplat.model.mailbox import QuotaLimit
 
@@ -23,6 +23,8 @@ class Account:
         enabled: False keeps the account's mail coming but lets nobody log in.
         quota: What it may keep.
         aliases: Other names its owner may log in with, in lower case (``alice``).
+        settings: What else is said of it, name and value; what a name means, the part knows that
+            reads it.  Sorted, each name once.
     """
 
     name: str
@@ -31,6 +33,17 @@ class Account:
     enabled: bool = True
     quota: QuotaLimit = QuotaLimit()
     aliases: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def setting(self, name: str, default: str = "") -> str:
+        """Give the value of a setting."""
+        return dict(self.settings).get(name, default)
+
+    def with_setting(self, name: str, value: str | None) -> Account:
+        """Give the account with a setting changed, or without it for None."""
+        settings = {**dict(self.settings), name: value}
+        kept = sorted((name, value) for name, value in settings.items() if value is not None)
+        return replace(self, settings=tuple(kept))
 
 
 def is_account_name(name: str) -> bool:

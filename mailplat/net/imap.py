@@ -11,7 +11,9 @@ from mailplat.net.serving import ServerConnection, Wiring, serving
 from mailplat.net.session import ConnectionOptions, Session
 from mailplat.proto.imap.commands.event import Event
 from mailplat.proto.imap.conversation import ServerConversation
+from mailplat.proto.imap.grammar import GRAMMAR
 from mailplat.proto.imap.limits import Limits
+from mailplat.proto.imap.syntax import Grammar
 
 __all__ = ["IMAP_CONNECTION", "IMAPConnection", "imap_factory"]
 
@@ -50,13 +52,23 @@ class IMAPConnection(ServerConnection[Event, ServerConversation]):
 
 
 def imap_factory(
-    open_session: OpenSession, wiring: Wiring, *, limits: Limits | None = None
+    open_session: OpenSession,
+    wiring: Wiring,
+    *,
+    limits: Limits | None = None,
+    grammar: Grammar = GRAMMAR,
 ) -> ConnectionFactory:
     """Make what listens on an IMAP port.
 
     Args:
         open_session: Makes a session for a new conversation and its connection.
         wiring: What the port needs of the server.
-        limits: What a client may say.
+        limits: What a client may say, and how much of it.
+        grammar: What a client can say.
     """
-    return serving(IMAPConnection, lambda: ServerConversation(limits=limits), open_session, wiring)
+    return serving(
+        IMAPConnection,
+        lambda: ServerConversation(grammar=grammar, limits=limits),
+        open_session,
+        wiring,
+    )

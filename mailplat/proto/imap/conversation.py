@@ -34,7 +34,6 @@ from mailplat.proto.imap.commands.session import (
     Idle,
     Logout,
     StartTLS,
-    Unauthenticate,
 )
 from mailplat.proto.imap.compression import Compression
 from mailplat.proto.imap.fragments import BadLine, EndOfInput, Flooded, Fragments
@@ -180,6 +179,21 @@ class ServerConversation:
         """The client is known now; call it before the answer."""
         self.state = State.AUTHENTICATED
 
+    def logged_out(self) -> None:
+        """The client is nobody again, and has enabled nothing (RFC 8437 §3)."""
+        if self.state is not State.LOGOUT:
+            self.state = State.NOT_AUTHENTICATED
+        self.enabled = frozenset()
+        self._reader.mode = self._current_mode()
+
+    def limit_literals(self, size: int | None) -> None:
+        """Say how large a non-synchronizing literal may be from the next command on.
+
+        Args:
+            size: In bytes: 4096 for LITERAL- (RFC 7888 §5), 0 for none; None for LITERAL+.
+        """
+        self._reader.non_synchronizing = size
+
     def mailbox_opened(self) -> None:
         """SELECT or EXAMINE worked; call it before the answer."""
         self.state = State.SELECTED
@@ -276,10 +290,6 @@ class ServerConversation:
             self._fragments.take_all()  # what was pipelined in clear is no one's (RFC 9051 §11.1)
         elif isinstance(command, Compress):
             self._compress()
-        elif isinstance(command, Unauthenticate):
-            self.state = State.NOT_AUTHENTICATED  # (RFC 8437 §3)
-            self.enabled = frozenset()
-            self._reader.mode = self._current_mode()
 
     def _compress(self) -> None:
         """Compress everything behind the answer to COMPRESS (RFC 4978 §3)."""

@@ -57,6 +57,7 @@ class CommandReader:
         mode: What is enabled.
         pending: The literal announced by the last line, not read yet.
         tag: The tag of the command being read, None if it has none that can be read.
+        non_synchronizing: As in `Limits`; may be changed between commands.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class CommandReader:
         self.mode = Mode()
         self.pending: Announced | None = None
         self.tag: bytes | None = None
+        self.non_synchronizing = limits.non_synchronizing
         self._fragments = fragments
         self._grammar = grammar
         self._limits = limits
@@ -217,6 +219,6 @@ class CommandReader:
         self._check_synchronizing(announced)
 
     def _check_synchronizing(self, announced: Announced) -> None:
-        limit = self._limits.non_synchronizing
+        limit = self.non_synchronizing
         if limit is not None and not announced.synchronizing and announced.size > limit:
             raise bad("Non-synchronizing literal too large", "TOOBIG")  # (RFC 7888 §5)

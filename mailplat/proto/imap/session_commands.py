@@ -20,7 +20,6 @@ from mailplat.proto.imap.commands.session import (
     Logout,
     Noop,
     StartTLS,
-    Unauthenticate,
 )
 from mailplat.proto.imap.syntax import ANY_STATE, BEFORE_LOGIN, LOGGED_IN, MAILBOX_OPEN, Syntax
 from mailplat.proto.imap.tokens import Tokens
@@ -109,7 +108,6 @@ SESSION_COMMANDS = {
     b"IDLE": Syntax(LOGGED_IN, _alone(Idle)),
     b"NAMESPACE": Syntax(LOGGED_IN, _alone(Namespace)),
     b"COMPRESS": Syntax(LOGGED_IN, _compress),
-    b"UNAUTHENTICATE": Syntax(LOGGED_IN, _alone(Unauthenticate)),
     b"CHECK": Syntax(MAILBOX_OPEN, _alone(Check)),
     b"CLOSE": Syntax(MAILBOX_OPEN, _alone(Close)),
     b"UNSELECT": Syntax(MAILBOX_OPEN, _alone(Unselect)),

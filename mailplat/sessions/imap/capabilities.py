@@ -12,9 +12,9 @@ from mailplat.proto.imap.syntax import State
 from mailplat.sessions.imap.search import ALGORITHMS
 from mailplat.sessions.imap.state import SessionState
 
-__all__ = ["DEFLATE", "ENABLES", "capabilities", "log_in_allowed"]
+__all__ = ["ENABLES", "capabilities", "log_in_allowed"]
 
-_ALWAYS = ("IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ID", "ENABLE", "IDLE")
+_ALWAYS = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "ID", "ENABLE", "IDLE")
 
 _LOGGED_IN = (
     "NAMESPACE",
@@ -43,15 +43,12 @@ _LOGGED_IN = (
     "QUOTA=RES-MESSAGE",
     "PARTIAL",
     "REPLACE",
-    "UNAUTHENTICATE",
     "SORT",
     "SORT=DISPLAY",
     "ESORT",
     *(f"THREAD={algorithm}" for algorithm in ALGORITHMS),
     "XLIST",
 )
-
-DEFLATE = "COMPRESS=DEFLATE"
 
 ENABLES = frozenset({"CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2"})
 """What ENABLE can turn on, in capitals (RFC 5161 §3.1)."""
@@ -64,20 +61,23 @@ def log_in_allowed(state: SessionState) -> bool:
 
 def capabilities(state: SessionState) -> list[str]:
     """List what is offered now."""
-    disabled = state.services.options.disabled
-    return [name for name in _all(state) if name.upper() not in disabled]
+    return [name for name in _all(state) if state.offers(name.upper())]
 
 
 def _all(state: SessionState) -> Iterator[str]:
     options = state.services.options
     yield from _ALWAYS
+    # RFC 7888 §6: one of both
+    yield "LITERAL+" if state.offers("LITERAL+") else "LITERAL-"
     if state.conversation.state is State.NOT_AUTHENTICATED:
         yield from _before_login(state)
     else:
         yield from _LOGGED_IN
-        yield f"APPENDLIMIT={options.message_size}"
+        if state.offers("APPENDLIMIT"):
+            yield f"APPENDLIMIT={options.message_size}"
         if not state.conversation.compressed:
-            yield DEFLATE
+            yield "COMPRESS=DEFLATE"
+    yield from state.services.extensions.capabilities(state)
 
 
 def _before_login(state: SessionState) -> Iterable[str]:

@@ -113,6 +113,10 @@ _COLUMNS = {
 """The columns that items are made of, one for one."""
 
 
+_Ready = dict[FetchItem, Sequence[bytes]]
+"""Columns that are spelled already, by item."""
+
+
 class _Fetching:
     """One FETCH: what it reads, and how a block of it is written."""
 
@@ -121,7 +125,12 @@ class _Fetching:
         self._selected = selected
         self._items = command.items
         self._changed_since = command.changed_since
-        self._columns = _columns(command)
+        self._added = {
+            item: state.services.extensions.fetch_items[type(item)]
+            for item in command.items
+            if type(item) in state.services.extensions.fetch_items
+        }
+        self._columns = _columns(command).union(*(one.columns for one in self._added.values()))
         self._bodies = [item for item in command.items if _reads_body(item)]
         self._writer = FetchWriter([(item.label, _kind(item)) for item in command.items])
         self._marks = any(isinstance(item, Section) and not item.peek for item in command.items)
@@ -151,10 +160,17 @@ class _Fetching:
                 await self._send(block, rows, {})
         return complete
 
-    async def _send(self, block: Selection, rows: Rows, read: dict[FetchItem, list[bytes]]) -> None:
+    async def _send(self, block: Selection, rows: Rows, read: _Ready) -> None:
+        read = {**read, **await self._of_extensions(rows)}
         columns = [read[item] if item in read else self._column(item, rows) for item in self._items]
         self._state.conversation.send(self._writer.block(block.numbers, *columns))
         await self._state.link.drained()
+
+    async def _of_extensions(self, rows: Rows) -> _Ready:
+        """Have the items of extensions made ready."""
+        return {
+            item: await added.values(self._state, item, rows) for item, added in self._added.items()
+        }
 
     def _column(self, item: FetchItem, rows: Rows) -> Iterable[Any]:
         """Make an item's column ready for the wire, without opening a body."""
@@ -207,9 +223,7 @@ class _Fetching:
         table = rows[Column.PARTS][place] if Column.PARTS in rows.columns else b""
         return [locate(_as_section(item), size, table) for item in self._bodies]
 
-    async def _read(
-        self, uids: Sequence[int], pieces: Sequence[Sequence[Piece | None]]
-    ) -> dict[FetchItem, list[bytes]]:
+    async def _read(self, uids: Sequence[int], pieces: Sequence[Sequence[Piece | None]]) -> _Ready:
         """Read all pieces of some messages in one call, and spell them."""
         wanted = [
             BodyRange(uid, piece.start, piece.stop)
@@ -235,9 +249,13 @@ class _Fetching:
         (number,), (uid,) = block.numbers, rows.uids
         streaming = Streaming(self._state, self._selected, uid)
         by_item = dict(zip(self._bodies, pieces, strict=True))
+        ready = await self._of_extensions(rows)
         conversation.send(fetch_start(number))
         for place, item in enumerate(self._items):
             conversation.send((b" " if place else b"") + item.label + b" ")
+            if item in ready:
+                conversation.send(ready[item][0])
+                continue
             if item not in by_item:
                 (value,) = self._column(item, rows)
                 conversation.send(_kind(item).value % value)

@@ -6,7 +6,6 @@ from twisted.logger import Logger
 
 from mailplat.model.credentials import Credentials, PasswordCredentials
 from mailplat.model.errors import AuthenticationFailed
-from mailplat.proto import sasl
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands.session import (
     Authenticate,
@@ -19,9 +18,10 @@ from mailplat.proto.imap.commands.session import (
     Logout,
     Noop,
     StartTLS,
-    Unauthenticate,
 )
-from mailplat.sessions.imap.capabilities import DEFLATE, ENABLES, capabilities, log_in_allowed
+from mailplat.proto.sasl import exchange as sasl
+from mailplat.proto.sasl import exchange as sasl
+from mailplat.sessions.imap.capabilities import ENABLES, capabilities, log_in_allowed
 from mailplat.sessions.imap.state import SessionState
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "logout",
     "noop",
     "start_tls",
-    "unauthenticate",
 ]
 
 _log = Logger()
@@ -68,29 +67,28 @@ async def logout(state: SessionState, command: Logout) -> None:
     state.conversation.ok()
 
 
-async def unauthenticate(state: SessionState, command: Unauthenticate) -> None:
-    """UNAUTHENTICATE (RFC 8437 §3): nobody is logged in any more, and nothing is enabled."""
-    state.log_out()
-    state.conversation.ok()
-
-
 async def identify(state: SessionState, command: Id) -> None:
     """ID (RFC 2971): say who we are; what the client says of itself goes to the log."""
-    said = dict(command.fields)
+    said = {name.lower(): value or "" for name, value in command.fields}
     _log.info(
         "{session} is {client} {version}",
         session=state.link.session_id,
-        client=(said.get("name") or "unnamed")[:100],
-        version=(said.get("version") or "")[:40],
+        client=said.get("name", "")[:100] or "unnamed",
+        version=said.get("version", "")[:40],
     )
+    before = capabilities(state)
+    state.client_said(said)
+    if capabilities(state) != before:
+        # RFC 9051 §7.2.2: may come at any time, and the client counts on the last one
+        state.conversation.send(responses.capability(capabilities(state)))
     state.conversation.send(responses.identity(dict(state.services.options.server_id)))
     state.conversation.ok()
 
 
 async def enable(state: SessionState, command: Enable) -> None:
     """ENABLE (RFC 5161 §3.1): unknown capabilities are passed over in silence."""
-    wanted = [name for name in command.capabilities if name in ENABLES]
-    turned_on = [name for name in wanted if name not in state.services.options.disabled]
+    known = ENABLES | state.services.extensions.enables
+    turned_on = [name for name in command.capabilities if name in known and state.offers(name)]
     state.conversation.send(responses.enabled(turned_on))
     state.enable(turned_on)
     state.conversation.ok()
@@ -98,7 +96,7 @@ async def enable(state: SessionState, command: Enable) -> None:
 
 async def compress(state: SessionState, command: Compress) -> None:
     """COMPRESS (RFC 4978 §3)."""
-    if command.mechanism != "DEFLATE" or DEFLATE in state.services.options.disabled:
+    if command.mechanism != "DEFLATE":
         state.conversation.bad("No such compression")
     elif state.conversation.compressed:
         state.conversation.bad("The connection is compressed already", "COMPRESSIONACTIVE")

@@ -39,7 +39,7 @@ async def create(state: SessionState, command: Create) -> None:
     if command.special_use:
         await _check_uses(state.home, command)
     mailbox_id = await state.home.create(command.mailbox, command.special_use)
-    state.conversation.ok(code=f"MAILBOXID ({mailbox_id})")
+    state.conversation.ok(code=f"MAILBOXID ({mailbox_id})" if state.offers("OBJECTID") else "")
 
 
 async def _check_uses(home: IHome, command: Create) -> None:

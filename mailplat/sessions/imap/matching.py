@@ -9,7 +9,7 @@ bytes at a time, and the reactor goes on between.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import compress
@@ -63,25 +63,38 @@ _ZONES = 15 * 3600
 """Seconds by which a Date field's own day may differ from the day in UTC, with room."""
 
 
+_Find = Callable[[Any, Sequence[int]], Awaitable[Iterable[int]]]
+
+
 class Matching:
     """Finds the messages of an open mailbox that match a key.
 
     Args:
         selected: The open mailbox.
         services: For limits and the time.
+        added: Search keys of extensions, and what finds by them.
     """
 
-    def __init__(self, selected: Selected, services: IMAPServices) -> None:
+    def __init__(
+        self,
+        selected: Selected,
+        services: IMAPServices,
+        added: Mapping[type[SearchKey], _Find] | None = None,
+    ) -> None:
         self._selected = selected
         self._services = services
+        self._added = added or {}
 
     async def find(self, key: SearchKey, uids: Sequence[int]) -> Sequence[int]:
         """Give those of ascending UIDs that match, ascending."""
+        if type(key) in self._added:
+            found = frozenset(await self._added[type(key)](key, uids))
+            return [uid for uid in uids if uid in found]
         match key:
             case All() | SaveDateSupported():
                 return uids
             case And(keys):
-                for part in sorted(keys, key=_cost):
+                for part in sorted(keys, key=self._cost):
                     if not uids:
                         break
                     uids = await self.find(part, uids)
@@ -139,6 +152,17 @@ class Matching:
             case _:
                 raise TypeError(f"a search key that nobody knows: {key!r}")
 
+    def _cost(self, key: SearchKey) -> int:
+        """Say how dear a key is: memory 1, headers 2, what an extension does 3, bodies 4."""
+        match key:
+            case Not(inner):
+                return self._cost(inner)
+            case And(keys) | Or(keys):
+                return max(map(self._cost, keys))
+            case DateIs(DateOf.SENT):
+                return 2
+        return 3 if type(key) in self._added else _COSTS.get(type(key), 1)
+
     def _mask(self, flag: str) -> int:
         """Give a flag's bit; 0, which no message has, for a keyword nobody used."""
         if flag in SYSTEM_FLAGS:
@@ -152,7 +176,7 @@ class Matching:
         """Match any of the keys; the dearer ones are asked only about what is left."""
         found: set[int] = set()
         rest = uids
-        for part in sorted(keys, key=_cost):
+        for part in sorted(keys, key=self._cost):
             matched = await self.find(part, rest)
             found.update(matched)
             rest = _minus(rest, matched)
@@ -331,15 +355,3 @@ def _longest(text: str) -> str:
 
 
 _COSTS: dict[type[SearchKey], int] = {HeaderHas: 2, BodyHas: 4, TextHas: 4}
-
-
-def _cost(key: SearchKey) -> int:
-    """Say how dear a key is: memory 1, headers 2, bodies 4."""
-    match key:
-        case Not(inner):
-            return _cost(inner)
-        case And(keys) | Or(keys):
-            return max(map(_cost, keys))
-        case DateIs(DateOf.SENT):
-            return 2
-    return _COSTS.get(type(key), 1)

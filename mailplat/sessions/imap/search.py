@@ -7,6 +7,7 @@ work on columns; of many messages they are worked out in a thread, so that other
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.threads import deferToThread
@@ -19,6 +20,7 @@ from mailplat.message.threads import base_subject
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import searches
 from mailplat.proto.imap.commands.searches import Search, Sort, SortCriterion, SortKey
+from mailplat.proto.imap.search_keys import SearchKey
 from mailplat.sessions.imap.matching import Matching
 from mailplat.sessions.imap.results import tell_found
 from mailplat.sessions.imap.selected import Selected
@@ -32,10 +34,18 @@ _MANY = 2000
 """Messages from which on a thread takes over."""
 
 
+async def _found(state: SessionState, selected: Selected, key: SearchKey) -> Sequence[int]:
+    """Find messages of the client's view, also by the keys of extensions."""
+    added = {
+        kind: partial(find, state) for kind, find in state.services.extensions.search_keys.items()
+    }
+    return await Matching(selected, state.services, added).find(key, selected.view.uids)
+
+
 async def search(state: SessionState, command: Search) -> None:
     """SEARCH and UID SEARCH (RFC 9051 §6.4.4)."""
     selected = state.chosen()
-    found = await Matching(selected, state.services).find(command.key, selected.view.uids)
+    found = await _found(state, selected, command.key)
     await tell_found(state, command, found)
 
 
@@ -45,7 +55,7 @@ async def search(state: SessionState, command: Search) -> None:
 async def sort(state: SessionState, command: Sort) -> None:
     """SORT and UID SORT (RFC 5256 §3, RFC 5957)."""
     selected = state.chosen()
-    found = await Matching(selected, state.services).find(command.key, selected.view.uids)
+    found = await _found(state, selected, command.key)
     keys = {_COLUMNS[criterion.key][0] for criterion in command.criteria}
     if Column.SENT in keys:
         keys.add(Column.DATE)
@@ -106,7 +116,7 @@ async def thread(state: SessionState, command: searches.Thread) -> None:
         state.conversation.bad("Unknown threading algorithm")
         return
     selected = state.chosen()
-    found = await Matching(selected, state.services).find(command.key, selected.view.uids)
+    found = await _found(state, selected, command.key)
     uids, threads = await make(selected, found)
     numbers = uids if command.uid else selected.view.select_uids(uids).numbers
     state.conversation.send(responses.thread(threads, numbers))

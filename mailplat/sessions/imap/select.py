@@ -112,9 +112,11 @@ def _describe(
     told += [
         ok("UIDs valid", f"UIDVALIDITY {mailbox.uid_validity}"),
         ok("Predicted next UID", f"UIDNEXT {now.uid_next}"),
-        ok("Highest MODSEQ", f"HIGHESTMODSEQ {now.modseq}"),
-        ok("Mailbox id", f"MAILBOXID ({mailbox.mailbox_id})"),  # RFC 8474 §4.2
     ]
+    if state.offers("CONDSTORE"):
+        told.append(ok("Highest MODSEQ", f"HIGHESTMODSEQ {now.modseq}"))
+    if state.offers("OBJECTID"):
+        told.append(ok("Mailbox id", f"MAILBOXID ({mailbox.mailbox_id})"))  # RFC 8474 §4.2
     state.conversation.send(b"".join(told))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -12,7 +12,9 @@ from mailplat.interfaces.bodies import IIntakes
 from mailplat.interfaces.net import IAccountConnections, ILoginThrottle
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
-from mailplat.proto.sasl import Mechanisms
+from mailplat.proto.sasl.exchange import Mechanisms
+from mailplat.sessions.imap.extending import Extensions
+from mailplat.sessions.imap.switches import ClientRule
 
 __all__ = ["IMAPOptions", "IMAPServices"]
 
@@ -30,7 +32,8 @@ class IMAPOptions:
         idle_interval: Seconds between signs of life in IDLE.
         block_rows: Messages whose data are worked on at once.
         block_bytes: Bytes of bodies that are read at once.
-        disabled: Capabilities that are not offered, in capitals.
+        disabled: Capabilities that are not offered (`switches.switches`).
+        clients: What kinds of clients are not offered besides; all that match count.
         server_id: What ID says of the server, in order (RFC 2971 §3.3).
     """
 
@@ -43,6 +46,7 @@ class IMAPOptions:
     block_rows: int = 2000
     block_bytes: int = 1024 * 1024
     disabled: frozenset[str] = frozenset()
+    clients: tuple[ClientRule, ...] = ()
     server_id: tuple[tuple[str, str], ...] = (("name", "mailplat"),)
 
 
@@ -61,6 +65,7 @@ class IMAPServices:
         now: The time, seconds since 1970 UTC.
         scan_limits: How far a message is taken apart.
         options: What the operator says.
+        extensions: What plugins add.
     """
 
     accounts: IAccounts
@@ -73,3 +78,4 @@ class IMAPServices:
     now: Callable[[], float]
     scan_limits: ScanLimits
     options: IMAPOptions
+    extensions: Extensions = field(default_factory=Extensions)

@@ -48,7 +48,6 @@ from mailplat.proto.imap.commands.session import (
     Logout,
     Noop,
     StartTLS,
-    Unauthenticate,
 )
 from mailplat.proto.imap.conversation import ServerConversation
 from mailplat.proto.imap.view import NoSuchNumber
@@ -64,6 +63,7 @@ from mailplat.sessions.imap import (
     select,
 )
 from mailplat.sessions.imap.idle import Idling
+from mailplat.sessions.imap.needs import needed_by
 from mailplat.sessions.imap.services import IMAPServices
 from mailplat.sessions.imap.state import SessionState
 
@@ -133,7 +133,6 @@ _COMMANDS: dict[type[Event], Callable[[SessionState, Any], Awaitable[None]]] = {
     Store: changing.store,
     Subscribe: mailboxes.subscribe,
     Thread: search.thread,
-    Unauthenticate: login.unauthenticate,
     Unselect: changing.unselect,
     Unsubscribe: mailboxes.unsubscribe,
     Xlist: listing.xlist,
@@ -146,23 +145,6 @@ _INTO_MAILBOX = (
     Move,
     Replace,
 )
-
-_TELLS_ITSELF = (
-    Close,
-    Copy,
-    Expunge,
-    Fetch,
-    Logout,
-    Move,
-    Replace,
-    Search,
-    Select,
-    Sort,
-    Store,
-    Thread,
-    Unselect,
-)
-"""Commands that count on sequence numbers, or close the mailbox: they tell news when it is time."""
 
 
 class IMAPSession:
@@ -186,10 +168,15 @@ class IMAPSession:
     async def answer(self, event: Event) -> None:
         """Do what is asked; what it comes to is said in the protocol's own words."""
         state = self._state
-        run = _COMMANDS.get(type(event))
+        extensions = state.services.extensions
+        run = _COMMANDS.get(type(event)) or extensions.answers.get(type(event))
         try:
             if run is None:
                 state.conversation.bad("Not supported here")
+                return
+            if state.switched_off and (missing := self._missing(event)):
+                append.drop(state)
+                state.conversation.bad(f"{missing} is not offered here")
                 return
             if isinstance(event, Command):
                 await self._before(event)
@@ -207,8 +194,13 @@ class IMAPSession:
     async def _before(self, command: Command) -> None:
         if command.enables_condstore and not isinstance(command, Select):
             self._state.enable(["CONDSTORE"])
-        if not isinstance(command, _TELLS_ITSELF):
+        if not command.tells_itself:
             await self._state.tell_news(expunge=command.tells_expunge)
+
+    def _missing(self, event: Event) -> str:
+        """Name a capability that an event makes use of, and that is switched off."""
+        needed = needed_by(event, self._state.services.extensions.capability_of)
+        return next((name for name in needed if not self._state.offers(name)), "")
 
     def _refuse(self, event: Event, error: MailError) -> None:
         if error.reason:

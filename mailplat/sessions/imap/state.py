@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
+from zope.interface import implementer
+
+from mailplat.interfaces.imap_extensions import IIMAPSession
 from mailplat.interfaces.net import ILink
-from mailplat.interfaces.store import IHome
+from mailplat.interfaces.store import IHome, IMailbox
 from mailplat.model.account import Account
 from mailplat.model.errors import NotPermitted, Unavailable
+from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.conversation import ServerConversation
-from mailplat.proto.sasl import Exchange
+from mailplat.proto.sasl.exchange import Exchange
+from mailplat.sessions.homes import home_of
 from mailplat.sessions.imap.appending import Appending
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.services import IMAPServices
+from mailplat.sessions.imap.switches import switches_of_account
 
 __all__ = ["SessionState"]
 
@@ -37,6 +43,7 @@ class _Idling(Protocol):
         """Stop at once."""
 
 
+@implementer(IIMAPSession)
 class SessionState:
     """The state of one session; commands read and change it.
 
@@ -50,6 +57,8 @@ class SessionState:
         appending: The running APPEND or REPLACE.
         idling: The running IDLE.
         login_failures: How many log-ins failed.
+        client_id: What the client said of itself, by names in lower case.
+        switched_off: Capabilities that this client is not offered, in capitals.
     """
 
     def __init__(
@@ -64,7 +73,10 @@ class SessionState:
         self.appending: Appending | None = None
         self.idling: _Idling | None = None
         self.login_failures = 0
+        self.client_id: Mapping[str, str] = {}
+        self.switched_off: frozenset[str] = frozenset()
         self._home: IHome | None = None
+        self._switch()
 
     @property
     def home(self) -> IHome:
@@ -79,11 +91,34 @@ class SessionState:
         Raises:
             LimitReached: The account has too many sessions.
         """
-        home = await self.services.store.open_home(account.name)
+        home = await home_of(self.services.store, account)
         self.services.logins.enter(account.name)
         self._home, self.account = home, account
+        self._switch()
         self.conversation.logged_in()
         self.link.authenticated()
+
+    def client_said(self, client_id: Mapping[str, str]) -> None:
+        """Take what the client says of itself; from here on it is what it says."""
+        self.client_id = client_id
+        self._switch()
+
+    def _switch(self) -> None:
+        """Work out again what this client is offered."""
+        options = self.services.options
+        off = options.disabled | switches_of_account(self.account)
+        for rule in options.clients:
+            if rule.matches(self.client_id):
+                off |= rule.disabled
+        self.switched_off = off
+        literals = None
+        if "LITERAL+" in off:
+            literals = 0 if "LITERAL-" in off else 4096  # RFC 7888 §5
+        self.conversation.limit_literals(literals)
+
+    def offers(self, capability: str) -> bool:
+        """Whether a capability is not switched off for this client; its name in capitals."""
+        return capability not in self.switched_off
 
     def enabled(self, capability: str) -> bool:
         """Whether the client turned an extension on."""
@@ -124,6 +159,24 @@ class SessionState:
             raise _ReadOnly
         return selected
 
+    @property
+    def mailbox(self) -> IMailbox | None:
+        """The open mailbox, if there is one; for extensions."""
+        return None if self.selected is None else self.selected.mailbox
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the open mailbox may not be changed; for extensions."""
+        return self.selected is not None and self.selected.read_only
+
+    def uids_of(self, numbers: Any, *, uid: bool) -> NumSet:
+        """Give the UIDs that a sequence set stands for; for extensions."""
+        return self.chosen().view.resolve_uids(numbers, uid=uid)
+
+    def changed(self) -> None:
+        """The open mailbox was changed by an extension."""
+        self.chosen().changed_here()
+
     async def tell_news(self, *, expunge: bool) -> None:
         """Tell the client what happened in the open mailbox, as far as it may hear it now."""
         if self.selected is not None:
@@ -142,6 +195,8 @@ class SessionState:
         if self.account is not None:
             self.services.logins.leave(self.account.name)
             self.account = self._home = None
+            self._switch()
+        self.conversation.logged_out()
 
     def say_mailbox_deleted(self) -> None:
         """Part with a client whose open mailbox another session deleted (RFC 2180 §3.3)."""

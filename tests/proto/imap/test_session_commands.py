@@ -19,7 +19,6 @@ from mailplat.proto.imap.commands.session import (
     Logout,
     Noop,
     StartTLS,
-    Unauthenticate,
 )
 from mailplat.proto.imap.syntax import State
 
@@ -52,7 +51,6 @@ OPEN = State.SELECTED
         (AFTER, b"a IDLE", Idle(b"a")),
         (AFTER, b"a NAMESPACE", Namespace(b"a")),
         (AFTER, b"a COMPRESS deflate", Compress(b"a", "DEFLATE")),
-        (AFTER, b"a UNAUTHENTICATE", Unauthenticate(b"a")),
         (OPEN, b"a CHECK", Check(b"a")),
         (OPEN, b"a CLOSE", Close(b"a")),
         (OPEN, b"a UNSELECT", Unselect(b"a")),

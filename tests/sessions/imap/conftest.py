@@ -17,9 +17,11 @@ from mailplat.model.mailbox import SpecialUse
 from mailplat.net.imap import IMAPConnection
 from mailplat.net.limits import AccountConnections, LoginThrottle
 from mailplat.proto.imap.conversation import ServerConversation
-from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
+from mailplat.sessions.imap.extending import Extensions
 from mailplat.sessions.imap.services import IMAPOptions, IMAPServices
 from mailplat.sessions.imap.session import IMAPSession
+from mailplat.sessions.imap.unauthenticate import UnauthenticateExtension
 from mailplat.spool.intake import Intakes
 from mailplat.store.memory.store import MemoryStore
 from mailplat.testing.fakes import KnownAccounts
@@ -34,7 +36,7 @@ NOW = 1_700_000_000.0
 class Server:
     """An IMAP server in memory, for Alice and Bob."""
 
-    def __init__(self, directory: str, options: IMAPOptions) -> None:
+    def __init__(self, directory: str, options: IMAPOptions, extensions: Extensions) -> None:
         self.clock = Clock()
         folders = (Folder("Sent", SpecialUse.SENT),)
         self.store = MemoryStore(StoreSettings(reactor, directory, folders))
@@ -49,6 +51,7 @@ class Server:
             now=lambda: NOW,
             scan_limits=ScanLimits(),
             options=options,
+            extensions=extensions,
         )
         self.connections: list[IMAPConnection] = []
         self._lost: set[int] = set()
@@ -56,7 +59,7 @@ class Server:
     def connect(self) -> tuple[MemoryWire, Callable[[bytes], None]]:
         """Add a client; its greeting is taken."""
         connection = IMAPConnection(
-            ServerConversation(),
+            ServerConversation(grammar=self.services.extensions.grammar),
             lambda conversation, link: IMAPSession(self.services, link, conversation),
             clock=self.clock,
             session_id=f"s{len(self.connections) + 1}",
@@ -104,8 +107,14 @@ def options() -> IMAPOptions:
 
 
 @pytest.fixture
-def server(tmp_path: object, options: IMAPOptions) -> Iterator[Server]:
+def extensions() -> Extensions:
+    """The extensions that come with the server; a test may override it."""
+    return Extensions([UnauthenticateExtension()])
+
+
+@pytest.fixture
+def server(tmp_path: object, options: IMAPOptions, extensions: Extensions) -> Iterator[Server]:
     """A server with an empty store."""
-    made = Server(str(tmp_path), options)
+    made = Server(str(tmp_path), options, extensions)
     yield made
     made.close()

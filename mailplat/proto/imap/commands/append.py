@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from mailplat.proto.imap.commands.event import Command, Event
 from mailplat.proto.imap.sets import SequenceSet
@@ -65,6 +66,8 @@ class Replace(Command):
         mailbox: Where the new one goes.
         message: What is about to come.
     """
+
+    tells_itself: ClassVar[bool] = True
 
     numbers: SequenceSet
     uid: bool

@@ -12,6 +12,7 @@ system flags are spelled as in `model.flags`, ``\Recent`` never stands among fla
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = [
     "Aborted",
@@ -32,9 +33,12 @@ class Command(Event):
 
     Attributes:
         tag: What the client calls it; stands in front of the answer.
+        tells_itself: Whether it counts on the sequence numbers that the client knows, or closes
+            the mailbox: then news wait until it says so, else they are told before it begins.
     """
 
     tag: bytes
+    tells_itself: ClassVar[bool] = False
 
     @property
     def tells_expunge(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 from mailplat.model.mailbox import SpecialUse
 from mailplat.model.numset import NumSet
@@ -67,6 +68,8 @@ class Select(Command):
         qresync: What the client remembers; only after ENABLE QRESYNC.
     """
 
+    tells_itself: ClassVar[bool] = True
+
     mailbox: str
     read_only: bool = False
     condstore: bool = False
@@ -87,6 +90,8 @@ class Check(Command):
 class Close(Command):
     """Expunge in silence, and close the mailbox (RFC 9051 §6.4.1)."""
 
+    tells_itself: ClassVar[bool] = True
+
     @property
     def tells_expunge(self) -> bool:
         """Nothing is told while a mailbox closes."""
@@ -96,6 +101,8 @@ class Close(Command):
 @dataclass(frozen=True, slots=True)
 class Unselect(Command):
     """Close the mailbox and expunge nothing (RFC 9051 §6.4.2)."""
+
+    tells_itself: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)

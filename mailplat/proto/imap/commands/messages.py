@@ -7,6 +7,7 @@ session's view to say, at the moment when the command begins.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mailplat.model.flags import FlagAction
 from mailplat.proto.imap.commands.event import Command
@@ -30,6 +31,8 @@ class Expunge(Command):
         uids: Only these, for UID EXPUNGE (§6.4.9); None for all.
     """
 
+    tells_itself: ClassVar[bool] = True
+
     uids: SequenceSet | None = None
 
 
@@ -46,6 +49,8 @@ class Fetch(Command):
         vanished: Tell also which of the UIDs are gone since (RFC 7162 §3.2.6).
         partial: Only this page of the messages (RFC 9394 §3.3).
     """
+
+    tells_itself: ClassVar[bool] = True
 
     numbers: SequenceSet
     uid: bool
@@ -78,6 +83,8 @@ class Store(Command):
         unchanged_since: Only messages whose MODSEQ is not higher (RFC 7162 §3.1.3).
     """
 
+    tells_itself: ClassVar[bool] = True
+
     numbers: SequenceSet
     uid: bool
     action: FlagAction
@@ -100,6 +107,8 @@ class Store(Command):
 class Copy(Command):
     """Copy messages to a mailbox (RFC 9051 §6.4.7)."""
 
+    tells_itself: ClassVar[bool] = True
+
     numbers: SequenceSet
     uid: bool
     mailbox: str
@@ -108,6 +117,8 @@ class Copy(Command):
 @dataclass(frozen=True, slots=True)
 class Move(Command):
     """Move messages to a mailbox (RFC 9051 §6.4.8)."""
+
+    tells_itself: ClassVar[bool] = True
 
     numbers: SequenceSet
     uid: bool

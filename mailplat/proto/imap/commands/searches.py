@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 from mailplat.proto.imap.commands.event import Command
 from mailplat.proto.imap.search_keys import ModSeq, Numbers, SearchKey, walk
@@ -46,6 +47,8 @@ class Search(Command):
         key: What they must match.
         returns: What to tell, by ESEARCH; None for a plain SEARCH response.
     """
+
+    tells_itself: ClassVar[bool] = True
 
     uid: bool
     key: SearchKey
@@ -88,6 +91,8 @@ class SortCriterion:
 class Sort(Command):
     """Find messages and put them in order (RFC 5256 §3); ``returns`` as in `Search` (RFC 5267)."""
 
+    tells_itself: ClassVar[bool] = True
+
     uid: bool
     criteria: tuple[SortCriterion, ...]
     key: SearchKey
@@ -111,6 +116,8 @@ class Thread(Command):
     Attributes:
         algorithm: In capitals; whether it is known is for the session to say.
     """
+
+    tells_itself: ClassVar[bool] = True
 
     uid: bool
     algorithm: str

@@ -6,6 +6,7 @@ They need no mailbox, and say nothing of messages.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mailplat.proto.imap.commands.event import Command, Event
 
@@ -22,7 +23,6 @@ __all__ = [
     "Logout",
     "Noop",
     "StartTLS",
-    "Unauthenticate",
 ]
 
 
@@ -39,6 +39,8 @@ class Noop(Command):
 @dataclass(frozen=True, slots=True)
 class Logout(Command):
     """End the connection (RFC 9051 §6.1.3); an OK is preceded by BYE and followed by the end."""
+
+    tells_itself: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,3 @@ class Compress(Command):
     """
 
     mechanism: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unauthenticate(Command):
-    """Log out and stay connected (RFC 8437): an OK resets the conversation's state."""
