@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 from typing import Any
 
@@ -24,7 +24,7 @@ from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import MAILBOX_AGENT, RELAY_AGENT, IDeliveryAgent
-from mailplat.interfaces.plugins import FilterSettings, PasswordSettings
+from mailplat.interfaces.plugins import AgentSettings, FilterSettings, PasswordSettings
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
@@ -32,7 +32,8 @@ from mailplat.model.verdict import Action
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import AccountConnections, ConnectionLimits, LoginThrottle
 from mailplat.net.tls import CertificateFiles, TLSContexts
-from mailplat.proto.sasl import PASSWORD_MECHANISMS, Mechanisms
+from mailplat.proto.sasl.exchange import Mechanisms
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.queue.runner import Runner
 from mailplat.routes.local import LocalRoutes
 from mailplat.sessions.smtp.queue_ids import QueueIds
@@ -132,10 +133,14 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
     )
     scan_limits = scan_limits_of(configuration)
     resolver = make_resolver(configuration, reactor)
+    settings = AgentSettings(reactor, hostname, str(data), resolver)
     agents: dict[str, IDeliveryAgent] = {
         MAILBOX_AGENT: MailboxAgent(routes, store, time, scan_limits),
         RELAY_AGENT: make_relay(configuration, reactor, hostname, resolver),
-        **{one.name: make_agent(one.use, reactor) for one in configuration.agents},
+        **{
+            one.name: make_agent(one.use, replace(settings, options=one.options))
+            for one in configuration.agents
+        },
     }
     queue_ids = QueueIds(time)
     spool = make_spool(configuration, reactor, time)
@@ -190,7 +195,7 @@ def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSCo
 
 def _rules(configuration: Configuration, settings: FilterSettings) -> Any:
     for options in configuration.filters:
-        one = make_filter(options.use, settings)
+        one = make_filter(options.use, replace(settings, options=options.options))
         if options.name:
             one.name = options.name
         rule = Rule(one, options.timeout, Action[options.on_error.name], options.max_changes)

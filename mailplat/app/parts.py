@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from twisted.plugin import getPlugins
@@ -18,10 +19,12 @@ from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.plugins import (
+    AgentSettings,
     FilterSettings,
     IAccountsPlugin,
     IAgentPlugin,
     IFilterPlugin,
+    IOptionsPlugin,
     IStorePlugin,
     PasswordSettings,
     StoreSettings,
@@ -69,13 +72,28 @@ _KINDS = {
 }
 
 
-def check_part(kind: str, prefix: str) -> None:
+def check_part(kind: str, prefix: str) -> type | None:
     """Make sure that there is a part, for `mailplat.config.load`; its argument is not looked at.
+
+    Returns:
+        The class of the part's own options, if it has any.
 
     Raises:
         ConfigurationFault: There is none; the reason lists those there are.
     """
-    find_plugin(_KINDS[kind], prefix)
+    plugin = find_plugin(_KINDS[kind], prefix)
+    return _table_of(plugin)
+
+
+def _table_of(plugin: Any) -> type | None:
+    table: type | None = plugin.options() if IOptionsPlugin.providedBy(plugin) else None
+    return table
+
+
+def _own(plugin: Any, options: Any) -> Any:
+    """Give the options of a part: as they were read, or all at their defaults."""
+    table = _table_of(plugin)
+    return options if table is None or isinstance(options, table) else table()
 
 
 def make_store(description: str, settings: StoreSettings) -> IStore:
@@ -111,14 +129,16 @@ def make_filter(description: str, settings: FilterSettings) -> IFilter:
         ConfigurationFault: There is no such filter, or its argument cannot be read.
     """
     prefix, _, argument = description.partition(":")
-    made: IFilter = find_plugin(IFilterPlugin, prefix).filter(prefix, argument, settings)
+    plugin = find_plugin(IFilterPlugin, prefix)
+    settings = replace(settings, options=_own(plugin, settings.options))
+    made: IFilter = plugin.filter(prefix, argument, settings)
     return made
 
 
 _OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)", re.DOTALL)
 
 
-def make_agent(description: str, reactor: Any) -> IDeliveryAgent:
+def make_agent(description: str, settings: AgentSettings) -> IDeliveryAgent:
     """Make the delivery agent that a description names: ``pipe:/usr/bin/archive:timeout=5``.
 
     Words are separated by colons (behind a backslash, one is a colon); those that are
@@ -132,7 +152,9 @@ def make_agent(description: str, reactor: Any) -> IDeliveryAgent:
     ]
     options = {found[1]: found[2] for word in words if (found := _OPTION.fullmatch(word))}
     arguments = [word for word in words if not _OPTION.fullmatch(word)]
-    made: IDeliveryAgent = find_plugin(IAgentPlugin, prefix).agent(arguments, options, reactor)
+    plugin = find_plugin(IAgentPlugin, prefix)
+    settings = replace(settings, options=_own(plugin, settings.options))
+    made: IDeliveryAgent = plugin.agent(arguments, options, settings)
     return made
 
 

@@ -25,7 +25,7 @@ from mailplat.config.locate import Lines
 from mailplat.config.locate import Path as Place
 from mailplat.config.options import Configuration
 from mailplat.config.sections.server import ListenerProtocol, TLSUse
-from mailplat.config.structure import Refused, structure
+from mailplat.config.structure import Refused, structure, structure_part
 from mailplat.config.values import split_part
 from mailplat.model.errors import ConfigurationFault
 
@@ -35,10 +35,11 @@ MAX_FILE = 4 * 1024 * 1024
 """Bytes of a configuration file: beyond that it is some other file."""
 
 
-PartCheck = Callable[[str, str], None]
+PartCheck = Callable[[str, str], type | None]
 """Looks at a part: its kind (``store``, ``accounts``, ``filter``) and its prefix.
 
-Raises ConfigurationFault where there is no such part; which there are, the plugins know.
+It gives the attrs class of the part's own options, None if it has none.  Raises
+ConfigurationFault where there is no such part; which there are, the plugins know.
 """
 
 
@@ -123,6 +124,8 @@ def parse(
     problems = [*_contradictions(configuration)]
     if check_part is not None:
         problems.extend(_strange_parts(configuration, check_part))
+        configuration, of_parts = _part_options(configuration, check_part, directory, environment)
+        problems.extend(of_parts)
     if check_files:
         problems.extend(_missing_files(configuration))
     if problems:
@@ -230,6 +233,43 @@ def _strange_parts(configuration: Configuration, check: PartCheck) -> Iterator[t
             check(kind, split_part(part)[0])
         except ConfigurationFault as fault:
             yield place, fault.reason
+
+
+def _part_options(
+    configuration: Configuration,
+    check: PartCheck,
+    directory: Path,
+    environment: Mapping[str, str],
+) -> tuple[Configuration, list[tuple[Place, str]]]:
+    """Read the own options of parts as their plugins define them."""
+    problems: list[tuple[Place, str]] = []
+
+    def read(name: str, kind: str, rows: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(one(row, (name, at, "options"), kind) for at, row in enumerate(rows))
+
+    def one(row: Any, place: Place, kind: str) -> Any:
+        prefix = split_part(row.use)[0]
+        try:
+            table = check(kind, prefix)
+        except ConfigurationFault:
+            return row  # that there is no such part was told already
+        if table is None:
+            if row.options:
+                problems.append((place, f"{prefix} has no options of its own"))
+            return row
+        try:
+            options = structure_part(row.options, table, directory, environment)
+        except Refused as refused:
+            problems.extend(((*place, *where), what) for where, what in refused.problems)
+            return row
+        return attrs.evolve(row, options=_resolve(options, directory))
+
+    configuration = attrs.evolve(
+        configuration,
+        filters=read("filter", "filter", configuration.filters),
+        agents=read("agent", "agent", configuration.agents),
+    )
+    return configuration, problems
 
 
 def _missing_files(configuration: Configuration) -> Iterator[tuple[Place, str]]:

@@ -32,6 +32,7 @@ there and what was expected.
 | domain | `"example.org"` |
 | endpoint | `"tcp:25:interface=192.0.2.1"`, `"unix:/run/lmtp.sock"`: Twisted's, without TLS |
 | part | `"maildir:/var/mail"`: the prefix of a plugin, a colon, the plugin's argument |
+| table of options | `{ timeout = "5s" }`, or `[agent.options]` and its lines below |
 | secret | `{ file = "/etc/mailplat/key.password" }`, `{ env = "NAME" }`, or the text itself |
 
 A part may be given as `{ file = … }` or `{ env = … }` too. A secret is never shown, in no log and

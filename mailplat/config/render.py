@@ -23,6 +23,7 @@ from mailplat.config.values import (
     Duration,
     EndpointText,
     IPAddress,
+    PartOptions,
     PartText,
     Size,
     spell_duration,
@@ -53,6 +54,7 @@ _WORDS = {
     Domain: "domain",
     EndpointText: "endpoint",
     PartText: "part",
+    PartOptions: "table of options",
     Secret: "secret",
 }
 

@@ -33,6 +33,7 @@ from mailplat.config.values import (
     Duration,
     EndpointText,
     IPAddress,
+    PartOptions,
     PartText,
     Size,
     Unfit,
@@ -41,10 +42,11 @@ from mailplat.config.values import (
     read_duration,
     read_endpoint,
     read_part,
+    read_part_options,
     read_size,
 )
 
-__all__ = ["Refused", "structure"]
+__all__ = ["Refused", "structure", "structure_part"]
 
 Reader = Callable[[Any, Any], Any]
 
@@ -80,6 +82,26 @@ def structure(
         raise Refused(list(_problems(error, (), Configuration, document))) from None
 
 
+def structure_part(
+    found: Mapping[str, Any], table: type, directory: Path, environment: Mapping[str, str]
+) -> Any:
+    """Make the options of a part out of what a file says of them.
+
+    Args:
+        found: The part's ``options``.
+        table: The attrs class that the part's plugin reads them into.
+        directory: Where files with secrets begin.
+        environment: Where variables with secrets are.
+
+    Raises:
+        Refused: With everything that is wrong; places begin in the part's ``options``.
+    """
+    try:
+        return _converter(directory, environment).structure(found, table)
+    except ClassValidationError as error:
+        raise Refused(list(_problems(error, (), table, found))) from None
+
+
 def _converter(directory: Path, environment: Mapping[str, str]) -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
 
@@ -100,6 +122,7 @@ def _converter(directory: Path, environment: Mapping[str, str]) -> cattrs.Conver
         Domain: lambda value, _: read_domain(value),
         EndpointText: lambda value, _: read_endpoint(value),
         PartText: part,
+        PartOptions: lambda value, _: read_part_options(value),
         Secret: secret,
     }
     for kind, reader in readers.items():

@@ -10,6 +10,7 @@ with what was expected, and a spelling that the reader takes back to the same va
 `Domain`            ``"example.org"``, in lower case
 `EndpointText`      a server endpoint of Twisted's: ``"tcp:25:interface=192.0.2.1"``
 `PartText`          a part: ``"maildir:/var/mail"``, a prefix and its argument
+`PartOptions`       a table of a part's own options: ``{ timeout = "5s" }``
 ==================  =================================================================
 """
 
@@ -17,13 +18,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import NewType
+from typing import Any, NewType
 
 __all__ = [
     "Domain",
     "Duration",
     "EndpointText",
     "IPAddress",
+    "PartOptions",
     "PartText",
     "Size",
     "Unfit",
@@ -33,6 +35,7 @@ __all__ = [
     "read_duration",
     "read_endpoint",
     "read_part",
+    "read_part_options",
     "read_size",
     "size",
     "spell_duration",
@@ -94,6 +97,17 @@ _A_SIZE = 'a size: "64KiB", "50MiB", "2GB" (or a number of bytes)'
 
 _LABEL = r"(?!-)[a-z0-9_\-\u0080-\U0010ffff]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+
+class PartOptions(dict[str, Any]):
+    """What a file says of a plugin's own options; which there are, the plugin knows."""
+
+
+def read_part_options(value: object) -> PartOptions:
+    """Read the options of a part as they stand in the file."""
+    if not isinstance(value, dict):
+        raise Unfit("a table")
+    return PartOptions(value)
 
 
 def read_duration(value: object) -> Duration:

@@ -24,10 +24,12 @@ from mailplat.interfaces.store import Folder, IStore
 from mailplat.model.mailbox import QuotaLimit
 
 __all__ = [
+    "AgentSettings",
     "FilterSettings",
     "IAccountsPlugin",
     "IAgentPlugin",
     "IFilterPlugin",
+    "IOptionsPlugin",
     "IStorePlugin",
     "PasswordSettings",
     "StoreSettings",
@@ -63,6 +65,7 @@ class FilterSettings:
         directory: The data directory; relative paths in an argument begin there.
         resolver: What asks the DNS; None where nothing does.
         now: Tells the time, in seconds since 1970 UTC.
+        options: What the configuration says of this part alone (`IOptionsPlugin`).
         reports: What happens to connections and mails; None where nobody says.
     """
 
@@ -71,7 +74,29 @@ class FilterSettings:
     directory: str = "."
     resolver: IResolver | None = None
     now: Callable[[], float] = time
+    options: Any = None
     reports: IReports | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What every delivery agent is told, whatever its kind.
+
+    Attributes:
+        reactor: Twisted's reactor, for its connections, threads and clock.
+        hostname: What the server calls itself to others.
+        directory: The data directory; relative paths in an argument begin there.
+        resolver: What asks the DNS; None where nothing does.
+        now: Tells the time, in seconds since 1970 UTC.
+        options: What the configuration says of this part alone (`IOptionsPlugin`).
+    """
+
+    reactor: Any
+    hostname: str = "localhost"
+    directory: str = "."
+    resolver: IResolver | None = None
+    now: Callable[[], float] = time
+    options: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +158,16 @@ class IAccountsPlugin(Interface):
         """
 
 
+class IOptionsPlugin(Interface):
+    """A plugin, of filters or agents, whose parts have options of their own."""
+
+    def options() -> type:
+        """Give the attrs class that they are read into, made of `mailplat.config.option`.
+
+        The part's factory finds an instance in ``settings.options``.
+        """
+
+
 class IFilterPlugin(Interface):
     """Makes filters."""
 
@@ -151,7 +186,9 @@ class IAgentPlugin(Interface):
 
     prefix: str = Attribute("The word before the first colon.")
 
-    def agent(arguments: Sequence[str], options: dict[str, str], reactor: Any) -> IDeliveryAgent:
+    def agent(
+        arguments: Sequence[str], options: dict[str, str], settings: AgentSettings
+    ) -> IDeliveryAgent:
         """Make an agent out of the words after the prefix and the ``name=value`` options.
 
         Raises:

@@ -6,15 +6,13 @@ module is imported when a configuration names it.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mailplat.interfaces.agents import IDeliveryAgent
-from mailplat.interfaces.plugins import IAgentPlugin
+from mailplat.interfaces.plugins import AgentSettings, IAgentPlugin
 from mailplat.model.errors import ConfigurationFault
 
 __all__ = ["lmtp", "pipe"]
@@ -30,7 +28,7 @@ class LmtpPlugin:
     prefix = "lmtp"
 
     def agent(
-        self, arguments: Sequence[str], options: dict[str, str], reactor: Any
+        self, arguments: Sequence[str], options: dict[str, str], settings: AgentSettings
     ) -> IDeliveryAgent:
         """Take the words of a client endpoint, and ``name``."""
         from twisted.internet.endpoints import clientFromString
@@ -42,14 +40,14 @@ class LmtpPlugin:
         _check("lmtp", options, {"name"})
         where = ":".join(arguments)
         try:
-            endpoint = clientFromString(reactor, where)
+            endpoint = clientFromString(settings.reactor, where)
         except Exception as error:
             raise ConfigurationFault(
                 f"lmtp:{where} names no server: expected lmtp:unix:PATH or lmtp:tcp:HOST:PORT"
             ) from error
-        name = options.get("name") or socket.getfqdn()
+        name = options.get("name") or settings.hostname
         return LmtpAgent(
-            reactor, endpoint, f"lmtp:{where}", ChannelOptions(name, dialect=Dialect.LMTP)
+            settings.reactor, endpoint, f"lmtp:{where}", ChannelOptions(name, dialect=Dialect.LMTP)
         )
 
 
@@ -63,7 +61,7 @@ class PipePlugin:
     prefix = "pipe"
 
     def agent(
-        self, arguments: Sequence[str], options: dict[str, str], reactor: Any
+        self, arguments: Sequence[str], options: dict[str, str], settings: AgentSettings
     ) -> IDeliveryAgent:
         """Take the program's path, its arguments and the options."""
         from mailplat.agents.pipe import PipeAgent, PipeOptions
@@ -79,7 +77,7 @@ class PipePlugin:
         if newlines not in {"lf", "crlf"}:
             raise ConfigurationFault(f"pipe: newlines={newlines} is neither lf nor crlf")
         how = PipeOptions(timeout, newlines=newlines == "lf", user=options.get("user", ""))
-        return PipeAgent(reactor, arguments, how)
+        return PipeAgent(settings.reactor, arguments, how)
 
 
 def _check(prefix: str, options: dict[str, str], known: set[str]) -> None:

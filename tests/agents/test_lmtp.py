@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 from mailplat import plugins
 from mailplat.agents.lmtp import LmtpAgent
 from mailplat.interfaces.agents import IDeliveryAgent
-from mailplat.interfaces.plugins import IAgentPlugin
+from mailplat.interfaces.plugins import AgentSettings, IAgentPlugin
 from mailplat.model.address import Address
 from mailplat.model.envelope import Recipient
 from mailplat.model.errors import ConfigurationFault
@@ -110,7 +110,9 @@ async def test_lmtp_plugin(server: ScriptedServer) -> None:
     """A description makes an agent that delivers."""
     found = plugin("lmtp")
     verifyObject(IAgentPlugin, found)
-    made: Any = found.agent(["tcp", "127.0.0.1", str(server.port)], {"name": "me"}, reactor)
+    made: Any = found.agent(
+        ["tcp", "127.0.0.1", str(server.port)], {"name": "me"}, AgentSettings(reactor)
+    )
     verifyObject(IDeliveryAgent, made)
     assert isinstance((await made.deliver(agents.attempt([ANN])))[ANN], Delivered)
     assert server.commands[0] == "LHLO me"
@@ -136,10 +138,12 @@ def test_faults_say_what_is_expected(
 ) -> None:
     """A description that cannot be read is told with what is expected."""
     with pytest.raises(ConfigurationFault, match=words):
-        plugin(prefix).agent(arguments, options, reactor)
+        plugin(prefix).agent(arguments, options, AgentSettings(reactor))
 
 
 def test_pipe_plugin(tmp_path: Path) -> None:
     """A description makes a pipe with its options."""
-    made = plugin("pipe").agent(["/bin/cat", "-v"], {"timeout": "5", "newlines": "crlf"}, reactor)
+    made = plugin("pipe").agent(
+        ["/bin/cat", "-v"], {"timeout": "5", "newlines": "crlf"}, AgentSettings(reactor)
+    )
     verifyObject(IDeliveryAgent, made)

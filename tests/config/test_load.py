@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
 from mailplat.config.faults import ConfigurationFaults
 from mailplat.config.load import load, parse
+from mailplat.config.option import option
 from mailplat.config.options import STANDARD_FOLDERS, Configuration
+from mailplat.config.secrets import Secret
 from mailplat.config.sections.server import ListenerProtocol
+from mailplat.config.values import Duration, duration
 from mailplat.model.errors import ConfigurationFault
 
 HERE = Path("/etc/mailplat")
@@ -229,6 +233,60 @@ def test_parts_are_looked_for() -> None:
     assert caught.value.reason.splitlines() == [
         "f:2: store.use: there is no store called nosuch",
         "f:6: filter[2].use: there is no filter called nosuch",
+    ]
+
+
+@attrs.frozen(kw_only=True)
+class OwnOptions:
+    """The options of a part in these tests."""
+
+    wait: Duration = option(duration("5s"), least=1, meaning="How long.")
+    key: Secret | None = option(None, meaning="What to sign with.")
+    file: Path = option(Path("x"), meaning="Where.")
+
+
+def own(_: str, prefix: str) -> type | None:
+    """A part called ``own`` has options, no other has."""
+    return OwnOptions if prefix == "own" else None
+
+
+def test_options_of_parts() -> None:
+    """A plugin's own options are read like all others, and have their defaults."""
+    text = """[[agent]]
+use = "own:"
+[agent.options]
+wait = "1m"
+key = { env = "KEY" }
+[[filter]]
+use = "own:"
+"""
+    read = parse(text, "f", HERE, {"KEY": "k"}, check_part=own)
+    options = read.agents[0].options
+    assert isinstance(options, OwnOptions)
+    assert options.wait == 60
+    assert options.key is not None
+    assert options.key.reveal() == "k"
+    assert options.file == HERE / "x"
+    assert read.filters[0].options == attrs.evolve(OwnOptions(), file=HERE / "x")
+
+
+def test_faults_in_options_of_parts() -> None:
+    """A fault in a plugin's own options is named with its line, like all others."""
+    text = """[[agent]]
+use = "own:"
+[agent.options]
+wait = "0s"
+wiat = 3
+[[filter]]
+use = "other:"
+options = { x = 1 }
+"""
+    with pytest.raises(ConfigurationFaults) as caught:
+        parse(text, "f", HERE, check_part=own)
+    assert caught.value.reason.splitlines() == [
+        'f:4: agent[1].options.wait: found "0s", expected at least 1 seconds',
+        'f:5: agent[1].options.wiat: there is no such option (did you mean "wait"?)',
+        "f:8: filter[1].options: other has no options of its own",
     ]
 
 

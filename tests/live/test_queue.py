@@ -48,7 +48,7 @@ class Elsewhere:
 @implementer(IPlugin, IAgentPlugin)
 class Plugin:
     prefix = "elsewhere"
-    def agent(self, arguments, options, reactor):
+    def agent(self, arguments, options, settings):
         return Elsewhere(*arguments)
 
 elsewhere = Plugin()

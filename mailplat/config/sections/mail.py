@@ -13,7 +13,7 @@ from enum import StrEnum
 import attrs
 
 from mailplat.config.option import option, required
-from mailplat.config.values import Domain, Duration, PartText, Size, duration
+from mailplat.config.values import Domain, Duration, PartOptions, PartText, Size, duration
 
 __all__ = [
     "AccountsOptions",
@@ -212,4 +212,10 @@ class FilterOptions:
         unit="changes",
         least=0,
         meaning="How many changes one of its verdicts may ask for.",
+    )
+    options: PartOptions = option(
+        PartOptions(),
+        meaning="The filter's own options; which there are, its page tells. They are checked like "
+        "all others.",
+        example={"timeout": "5s"},
     )

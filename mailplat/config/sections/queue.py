@@ -7,7 +7,7 @@ from __future__ import annotations
 import attrs
 
 from mailplat.config.option import option, required
-from mailplat.config.values import Duration, PartText, Size, duration, size
+from mailplat.config.values import Duration, PartOptions, PartText, Size, duration, size
 
 __all__ = ["AgentOptions", "QueueOptions"]
 
@@ -90,4 +90,10 @@ class AgentOptions:
         meaning="What routes and `mailplatctl queue` call it. The one without a name takes all "
         "mail for other servers.",
         example="archive",
+    )
+    options: PartOptions = option(
+        PartOptions(),
+        meaning="The agent's own options; which there are, its page tells. They are checked like "
+        "all others.",
+        example={"timeout": "5s"},
     )
