@@ -3,8 +3,6 @@
 ``Configuration()`` holds every default.  What a file says comes from `mailplat.config.load`.
 """
 
-# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
-
 from __future__ import annotations
 
 import attrs

@@ -1,7 +1,5 @@
 """What peers may ask, whatever they speak: ``[limits]``, ``[auth]``, ``[message]``."""
 
-# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
-
 from __future__ import annotations
 
 from enum import StrEnum

@@ -4,8 +4,6 @@ The kinds of stores, accounts, filters and agents are plugins: here they are nam
 prefix with an argument, and what is common to all kinds is set beside it.
 """
 
-# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
-
 from __future__ import annotations
 
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """What each protocol allows a client: ``[smtp]``, ``[pop3]``, ``[imap]``."""
 
-# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
-
 from __future__ import annotations
 
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Mail on its way out: ``[queue]``, ``[[agent]]``."""
 
-# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
-
 from __future__ import annotations
 
 import attrs

@@ -1,7 +1,5 @@
 """Who this server is and where it listens: ``[server]``, ``[[listener]]``, ``[tls]``, ``[log]``."""
 
-# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
-
 from __future__ import annotations
 
 from enum import StrEnum
