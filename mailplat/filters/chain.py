@@ -1,33 +1,39 @@
-"""The chain: asks filters, bounds what they can do, and makes one verdict of many.
+"""The chain: asks the filters of a listener, and makes one verdict of many.
 
 Invariants:
 
 - `Chain.ask` never raises and never waits longer than the filters' time limits together.
-- Whatever a filter does wrong (an exception, no answer in time, a value that is no verdict, too
-  many changes) becomes that filter's ``on_error`` verdict: by default 451, so that the mail is
-  neither lost nor let through.  The filter's own text goes to the log, never to the peer.
+- Whatever a filter does wrong becomes that filter's ``on_error`` verdict (`mailplat.filters.rule`):
+  by default 451, so that the mail is neither lost nor let through.
 - The severest verdict holds.  Reject, Defer and Discard end the stage at once; Accept ends the
   questions for the transaction, or for the connection when it comes before MAIL.
+- Verdicts are taken in the order of the configuration, whoever answers first: to ask neighbours
+  at once changes nothing but the time it takes.
 - Changes are applied here and nowhere else: those of envelope, tags and scores to the context,
   those of header and body by the session, from the verdict, with `mailplat.message.edit`.
+- Who is told of refusals, and who reads reports, holds nothing up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from time import time
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailplat.interfaces.filters import Context, IChain, IChains, IFilter, IStages, Mail, Stage
-from mailplat.interfaces.hooks import Denial
+from mailplat.filters.reports import report_of
+from mailplat.filters.rule import Guard, Rule
+from mailplat.interfaces.filters import QUEUE_STAGES, Context, IChain, IChains, Mail, Stage
+from mailplat.interfaces.hooks import Denial, IReports
 from mailplat.model.envelope import Recipient
-from mailplat.model.reply import Reply
 from mailplat.model.verdict import (
     CONTINUE,
     Action,
@@ -46,140 +52,164 @@ _log = Logger()
 
 _FINAL = {Action.REJECT, Action.DEFER, Action.DISCARD}
 _BEFORE_MAIL = {Stage.CONNECT, Stage.HELLO, Stage.AUTH}
+_DENIALS = 20
+"""Refusals of one connection that filters are being told of; further ones are not told."""
+
+Plan = Mapping[Stage, Sequence[Sequence[int]]]
+"""For each stage the rules that want to be asked, by their numbers: groups of those that may be
+asked at once, in the order of the configuration."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A filter and what the operator said of it.
-
-    Attributes:
-        filter: The filter.
-        timeout: Seconds that one question may take.
-        on_error: What becomes of the mail when the filter fails.
-        max_changes: Changes that one verdict may ask for.
-    """
-
-    filter: IFilter
-    timeout: float = 30.0
-    on_error: Action = Action.DEFER
-    max_changes: int = 100
+def _everywhere(domain: str) -> bool:
+    """Take every domain for ours, where nobody said which are."""
+    return True
 
 
 @implementer(IChains)
 class Chains:
-    """The filters of a listener."""
+    """The filters of a listener.
 
-    def __init__(self, rules: Sequence[Rule], clock: IReactorTime) -> None:
-        self._rules = tuple(rules)
-        self._clock = clock
+    Args:
+        rules: The filters in their order.
+        clock: Times them.
+        reports: Who wants to read what happens; None for nobody.
+        is_local: Whether a domain is ours, for conditions.
+        now: The time, seconds since 1970 UTC, for reports.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        clock: IReactorTime,
+        *,
+        reports: IReports | None = None,
+        is_local: Callable[[str], bool] = _everywhere,
+        now: Callable[[], float] = time,
+    ) -> None:
+        self.rules = tuple(rules)
+        self.clock = clock
+        self.reports = reports
+        self.is_local = is_local
+        self.now = now
+        self.plan = _plan(self.rules)
 
     def open_chain(self, context: Context) -> IChain:
         """Begin a connection."""
-        return Chain(self._rules, context, self._clock)
+        return Chain(self, context)
 
 
 @implementer(IChain)
 class Chain:
-    """The filters of one connection."""
+    """The filters of one connection.
 
-    def __init__(self, rules: Sequence[Rule], context: Context, clock: IReactorTime) -> None:
+    Args:
+        chains: The listener's.
+        context: What is known of the connection.
+    """
+
+    def __init__(self, chains: Chains, context: Context) -> None:
+        self._chains = chains
         self._context = context
-        self._clock = clock
-        self._asked = _by_stage(rules)
+        self._plan = chains.plan
+        self._reports = chains.reports
+        self._guards = [Guard(rule, chains.clock, context.session_id) for rule in chains.rules]
         self._accepted_connection = self._accepted_transaction = False
+        self._denials = 0
 
     def wants(self, stage: Stage) -> bool:
         """See `IChain.wants`."""
-        return stage in self._asked
-
-    def deny(self, denial: Denial) -> None:
-        """See `IChain.deny`."""
-        for rule, stages in self._asked.get(Stage.DENY, ()):
-            telling = self._ask_one(rule, stages, Stage.DENY, (denial,))
-            Deferred.fromCoroutine(telling).addErrback(_log_failure)
+        return stage in self._plan
 
     async def ask(self, stage: Stage, *subject: Any) -> Verdict:
         """See `IChain.ask`."""
         if stage is Stage.SENDER:
             self._accepted_transaction = False
-        asked = self._asked.get(stage)
-        if not asked:
-            return CONTINUE
+        groups = self._plan.get(stage)
+        verdict = CONTINUE if groups is None else await self._ask_groups(groups, stage, subject)
+        if self._reports is not None and self._reports.wanted:
+            now = self._chains.now()
+            self._reports.publish(report_of(stage, now, self._context, subject, verdict))
+        return verdict
+
+    def deny(self, denial: Denial) -> None:
+        """See `IChain.deny`."""
+        for group in self._plan.get(Stage.DENY, ()):
+            for number in group:
+                if self._denials >= _DENIALS:
+                    return
+                self._denials += 1
+                telling = self._guards[number].ask(Stage.DENY, (self._context, denial))
+                Deferred.fromCoroutine(telling).addBoth(self._told)
+        if self._reports is not None and self._reports.wanted:
+            now = self._chains.now()
+            self._reports.publish(report_of(Stage.DENY, now, self._context, (denial,), CONTINUE))
+
+    def _told(self, result: object) -> None:
+        self._denials -= 1
+        if isinstance(result, Failure):
+            _log.failure("a filter could not be told of a refusal", result)
+
+    async def _ask_groups(
+        self, groups: Sequence[Sequence[int]], stage: Stage, subject: tuple[Any, ...]
+    ) -> Verdict:
         if stage is Stage.DISCONNECT:
-            for rule, stages in asked:
-                await self._ask_one(rule, stages, stage, subject)
+            for group in groups:
+                for number in group:
+                    await self._guards[number].ask(stage, (self._context,))
             return CONTINUE
         if self._accepted_connection or self._accepted_transaction:
             return CONTINUE
-        severest, changes, decided_by = CONTINUE, list[Change](), ""
-        for rule, stages in asked:
-            verdict = await self._ask_one(rule, stages, stage, _with(changes, subject))
-            changes.extend(self._apply(verdict.changes))
-            if verdict.action > severest.action:
-                severest, decided_by = verdict, rule.filter.name
-                if verdict.action is not Action.ACCEPT:
-                    _log.info(
-                        "{session} {filter}: {action} at {stage}: {reason}",
-                        session=self._context.session_id,
-                        filter=rule.filter.name,
-                        action=verdict.action.name.lower(),
-                        stage=stage.value,
-                        reason=verdict.reason,
-                    )
-            if verdict.action in _FINAL:
-                break
-            if verdict.action is Action.ACCEPT:
-                self._accepted_transaction = True
-                self._accepted_connection = stage in _BEFORE_MAIL
-                break
-        return replace(severest, changes=tuple(changes), by=decided_by)
-
-    async def _ask_one(
-        self, rule: Rule, stages: IStages, stage: Stage, subject: tuple[Any, ...]
-    ) -> Verdict:
-        try:
-            answer = getattr(stages, stage.value)(self._context, *subject)
-            if isinstance(answer, Awaitable):
-                answer = await self._in_time(answer, rule.timeout)
-        except CancelledError:
-            return self._failed(rule, stage, f"no answer in {rule.timeout:g} s")
-        except Exception:
-            _log.failure(
-                "{session} {filter} failed at {stage}",
-                session=self._context.session_id,
-                filter=rule.filter.name,
-                stage=stage.value,
-            )
-            return self._failed(rule, stage, "it raised an exception")
-        if stage in (Stage.DENY, Stage.DISCONNECT):
+        severest, changes = CONTINUE, list[Change]()
+        for group in groups:
+            with self._asking(group, stage, _with(changes, subject)) as answers:
+                for guard, answer in answers:
+                    verdict = await answer
+                    changes.extend(self._apply(verdict.changes))
+                    if verdict.action > severest.action:
+                        severest = verdict if verdict.by else replace(verdict, by=guard.name)
+                        self._log(severest, stage)
+                    if verdict.action is Action.ACCEPT:
+                        self._accepted_transaction = True
+                        self._accepted_connection = stage in _BEFORE_MAIL
+                    if verdict.action in _FINAL or verdict.action is Action.ACCEPT:
+                        return replace(severest, changes=tuple(changes))
+        if severest is CONTINUE and not changes:
             return CONTINUE
-        if not isinstance(answer, Verdict):
-            return self._failed(rule, stage, f"it answered a {type(answer).__name__}")
-        if len(answer.changes) > rule.max_changes:
-            return self._failed(rule, stage, f"it asked for {len(answer.changes)} changes")
-        return answer
+        return replace(severest, changes=tuple(changes))
 
-    async def _in_time(self, answer: Awaitable[Verdict], timeout: float) -> Verdict:
-        async def waited() -> Verdict:
-            return await answer
+    @contextmanager
+    def _asking(
+        self, group: Sequence[int], stage: Stage, subject: tuple[Any, ...]
+    ) -> Iterator[Iterable[tuple[Guard, Any]]]:
+        """Ask neighbours at once; those whose answer is not taken in the end are stopped."""
+        context, chains = self._context, self._chains
+        guards = [
+            self._guards[number]
+            for number in group
+            if chains.rules[number].condition.holds(stage, context, subject, chains.is_local)
+        ]
+        questions = (context, *subject)
+        if len(guards) == 1:
+            yield [(guards[0], guards[0].ask(stage, questions))]
+            return
+        running = [Deferred.fromCoroutine(one.ask(stage, questions)) for one in guards]
+        try:
+            yield zip(guards, running, strict=True)
+        finally:
+            for one in running:
+                if not one.called:
+                    one.cancel()
 
-        return await Deferred.fromCoroutine(waited()).addTimeout(
-            timeout, self._clock, onTimeoutCancel=_as_cancelled
-        )
-
-    def _failed(self, rule: Rule, stage: Stage, why: str) -> Verdict:
-        _log.warn(
-            "{session} {filter} is no help at {stage}: {why}; on_error: {action}",
-            session=self._context.session_id,
-            filter=rule.filter.name,
-            stage=stage.value,
-            why=why,
-            action=rule.on_error.name.lower(),
-        )
-        reply = None
-        if rule.on_error is Action.DEFER:
-            reply = Reply.of(451, "Cannot check this now; please try again later", "4.7.1")
-        return Verdict(rule.on_error, reply, reason=f"{rule.filter.name} failed")
+    def _log(self, verdict: Verdict, stage: Stage) -> None:
+        if verdict.action is not Action.ACCEPT:
+            _log.info(
+                "{session} {filter}: {action} at {stage}: {reason}",
+                session=self._context.session_id,
+                filter=verdict.by,
+                action=verdict.action.name.lower(),
+                stage=stage.value,
+                reason=verdict.reason,
+            )
 
     def _apply(self, changes: Sequence[Change]) -> list[Change]:
         """Apply what concerns the context; give back what concerns the message's bytes."""
@@ -204,28 +234,30 @@ class Chain:
         return rest
 
 
-def _by_stage(rules: Sequence[Rule]) -> Mapping[Stage, list[tuple[Rule, IStages]]]:
-    """Open every filter once, and list for each stage those that want to be asked."""
-    asked: dict[Stage, list[tuple[Rule, IStages]]] = {}
-    for rule in rules:
-        stages = rule.filter.open()
+def _plan(rules: Sequence[Rule]) -> Plan:
+    """List for each stage who wants to be asked, neighbours that only read together."""
+    asked: dict[Stage, list[int]] = {}
+    for number, rule in enumerate(rules):
         for stage in rule.filter.stages:
-            asked.setdefault(stage, []).append((rule, stages))
-    return asked
+            if stage not in QUEUE_STAGES:
+                asked.setdefault(stage, []).append(number)
+    return {
+        stage: [
+            part
+            for reads, group in groupby(numbers, lambda number: rules[number].reads_only)
+            for part in _parted(list(group), together=reads)
+        ]
+        for stage, numbers in asked.items()
+    }
+
+
+def _parted(numbers: list[int], *, together: bool) -> list[list[int]]:
+    return [numbers] if together else [[number] for number in numbers]
 
 
 def _with(changes: Sequence[Change], subject: tuple[Any, ...]) -> tuple[Any, ...]:
     """Tell a filter that sees a message what those before it wish changed."""
     match subject:
-        case (Mail() as mail,) if changes:
-            return (replace(mail, changes=(*mail.changes, *changes)),)
+        case (Mail() as mail, *rest) if changes:
+            return (replace(mail, changes=(*mail.changes, *changes)), *rest)
     return subject
-
-
-def _log_failure(failure: Failure) -> None:
-    _log.failure("a filter could not be told of a refusal", failure)
-
-
-def _as_cancelled(result: Any, timeout: float) -> Any:
-    """Make a time-out look like the cancellation it is, whatever the filter made of it."""
-    raise CancelledError(f"{timeout:g} s")

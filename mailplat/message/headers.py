@@ -15,7 +15,17 @@ from functools import lru_cache
 
 from mailplat.message.words import encode
 
-__all__ = ["empty_line", "every", "field", "fields", "first", "split", "unfold", "without"]
+__all__ = [
+    "empty_line",
+    "every",
+    "field",
+    "fields",
+    "first",
+    "is_name",
+    "split",
+    "unfold",
+    "without",
+]
 
 _VALUE = rb"[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)"
 _ANY = re.compile(rb"\n(([^\n:]++)" + _VALUE + rb")")
@@ -134,6 +144,11 @@ def unfold(value: bytes) -> bytes:
     if b"\n" in value:
         value = _FOLD.sub(b"", value)
     return value.strip(b" \t\r")
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a field can have that name (RFC 5322 §2.2), and a reader is asked to take it."""
+    return _NAME.fullmatch(name) is not None
 
 
 def field(name: str, value: str) -> bytes:
