@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,8 @@ from mailplat.model.account import Account, is_account_name
 from mailplat.model.errors import AlreadyExists, Cannot, NoSuchAccount
 
 __all__ = ["Directory", "Entry", "check_account", "taken"]
+
+_SETTING = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 _NAMES = "lower case, no blanks, none of / \\ : \" ' < > | * ?"
 
@@ -121,7 +124,7 @@ def taken(login: str, owner: str) -> AlreadyExists:
 
 
 def check_account(account: Account) -> None:
-    """Hold an account's names and addresses to the rules.
+    """Hold an account's names, addresses and settings to the rules.
 
     Raises:
         Cannot: One cannot be; the reason says which.
@@ -134,5 +137,10 @@ def check_account(account: Account) -> None:
         safe = address.isprintable() and " " not in address and address == address.lower()
         if not (at and local and domain and safe and len(address) <= 320):
             raise Cannot(f"{address!r} is no address: expected local@domain in lower case")
+    for setting, value in account.settings:
+        if not _SETTING.fullmatch(setting):
+            raise Cannot(f"{setting!r} is no setting: expected small letters, digits and hyphens")
+        if any(0xD800 <= ord(char) < 0xE000 for char in value):
+            raise Cannot(f"the setting {setting} is not Unicode")
     if any(0xD800 <= ord(char) < 0xE000 for char in account.full_name):
         raise Cannot("the full name is not Unicode")

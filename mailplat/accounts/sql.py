@@ -208,10 +208,16 @@ def _entry(database: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
     parameters = {"entry": row[0]}
     logins = [login for (login,) in database.execute(tables.LOGINS_OF, parameters)]
     addresses = [address for (address,) in database.execute(tables.ADDRESSES_OF, parameters)]
-    return _make(row, logins, addresses)
+    settings = database.execute(tables.SETTINGS_OF, parameters).fetchall()
+    return _make(row, logins, addresses, settings)
 
 
-def _make(row: tuple[Any, ...], logins: Sequence[str], addresses: Sequence[str]) -> Entry:
+def _make(
+    row: tuple[Any, ...],
+    logins: Sequence[str],
+    addresses: Sequence[str],
+    settings: Sequence[tuple[str, str]],
+) -> Entry:
     _, name, password, full_name, enabled, storage, messages = row
     account = Account(
         name=name,
@@ -220,6 +226,7 @@ def _make(row: tuple[Any, ...], logins: Sequence[str], addresses: Sequence[str])
         enabled=bool(enabled),
         quota=QuotaLimit(storage, messages),
         aliases=tuple(login for login in logins if login != name),
+        settings=tuple(settings),
     )
     return Entry(account, password)
 
@@ -251,7 +258,7 @@ def _get(database: sqlite3.Connection, name: str) -> int:
 
 
 def _list(database: sqlite3.Connection) -> Sequence[Account]:
-    database.execute("BEGIN")  # one state for all three statements
+    database.execute("BEGIN")  # one state for all four statements
     with database:
         logins: dict[int, list[str]] = {}
         addresses: dict[int, list[str]] = {}
@@ -259,8 +266,16 @@ def _list(database: sqlite3.Connection) -> Sequence[Account]:
             logins.setdefault(number, []).append(login)
         for number, address in database.execute(tables.ALL_ADDRESSES):
             addresses.setdefault(number, []).append(address)
+        settings: dict[int, list[tuple[str, str]]] = {}
+        for number, name, value in database.execute(tables.ALL_SETTINGS):
+            settings.setdefault(number, []).append((name, value))
         return [
-            _make(row, logins.get(row[0], []), addresses.get(row[0], [])).account
+            _make(
+                row,
+                logins.get(row[0], []),
+                addresses.get(row[0], []),
+                settings.get(row[0], []),
+            ).account
             for row in database.execute(tables.ALL_ENTRIES)
         ]
 
@@ -301,6 +316,10 @@ def _write_names(database: sqlite3.Connection, number: int, account: Account) ->
             for position, address in enumerate(dict.fromkeys(account.addresses))
         ],
     )
+    database.executemany(
+        tables.ADD_SETTING,
+        [{"entry": number, "name": name, "value": value} for name, value in account.settings],
+    )
 
 
 def _add(database: sqlite3.Connection, account: Account, hashed: str) -> None:
@@ -322,6 +341,7 @@ def _replace(database: sqlite3.Connection, account: Account) -> None:
     database.execute(tables.CHANGE_ENTRY, {"entry": number, **_columns(account)})
     database.execute(tables.REMOVE_LOGINS, {"of": number})
     database.execute(tables.REMOVE_ADDRESSES, {"of": number})
+    database.execute(tables.REMOVE_SETTINGS, {"of": number})
     _write_names(database, number, account)
 
 

@@ -33,10 +33,12 @@ __all__ = [
     "ADD_ADDRESS",
     "ADD_ENTRY",
     "ADD_LOGIN",
+    "ADD_SETTING",
     "ADD_VERSION",
     "ALL_ADDRESSES",
     "ALL_ENTRIES",
     "ALL_LOGINS",
+    "ALL_SETTINGS",
     "CHANGE_ENTRY",
     "CREATE",
     "FIND_BY_ADDRESS",
@@ -48,7 +50,9 @@ __all__ = [
     "REMOVE_ADDRESSES",
     "REMOVE_ENTRY",
     "REMOVE_LOGINS",
+    "REMOVE_SETTINGS",
     "SCHEMA_VERSION",
+    "SETTINGS_OF",
     "SET_PASSWORD",
     "metadata",
 ]
@@ -90,6 +94,14 @@ addresses = Table(
     Column("address", Text, primary_key=True),
     Column("entry", ForeignKey(entries.c.id, ondelete="CASCADE"), nullable=False, index=True),
     Column("position", Integer, nullable=False),
+)
+
+settings = Table(
+    "account_settings",
+    metadata,
+    Column("entry", ForeignKey(entries.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 
@@ -135,11 +147,19 @@ ADDRESSES_OF = _text(
     .order_by(addresses.c.position)
 )
 
+ALL_SETTINGS = _text(select(settings).order_by(settings.c.name))
+SETTINGS_OF = _text(
+    select(settings.c.name, settings.c.value)
+    .where(settings.c.entry == bindparam("entry"))
+    .order_by(settings.c.name)
+)
+
 ADD_ENTRY = _text(
     insert(entries).values({c.name: bindparam(c.name) for c in entries.c if c.name != "id"})
 )
 ADD_LOGIN = _text(insert(logins))
 ADD_ADDRESS = _text(insert(addresses))
+ADD_SETTING = _text(insert(settings))
 SET_PASSWORD = _text(
     update(entries).where(entries.c.name == bindparam("of")).values(password=bindparam("password"))
 )
@@ -155,4 +175,5 @@ CHANGE_ENTRY = _text(
 )
 REMOVE_ENTRY = _text(delete(entries).where(entries.c.name == bindparam("of")))
 REMOVE_LOGINS = _text(delete(logins).where(logins.c.entry == bindparam("of")))
+REMOVE_SETTINGS = _text(delete(settings).where(settings.c.entry == bindparam("of")))
 REMOVE_ADDRESSES = _text(delete(addresses).where(addresses.c.entry == bindparam("of")))

@@ -18,6 +18,7 @@ log in), then any of these, in any order:
 ``disabled=yes``   mail still comes in, nobody can log in
 ``quota-storage=`` what it may keep, as ``5GiB`` or in bytes
 ``quota-messages=`` how many messages it may keep
+``set-NAME=``      the setting NAME (`model.account.Account.settings`)
 =================  ==============================================================================
 
 A colon, a percent sign or a control character within a field is written ``%3A``, ``%25``, ``%0A``.
@@ -44,12 +45,13 @@ __all__ = ["HEADER", "Row", "directory_of", "read_rows", "rewrite", "write_rows"
 HEADER = """\
 # The accounts of mailplat: name:{SCHEME}hash:key=value...
 # `mailplatctl account` edits this file, also while the server runs; so may you.
-# Keys: address, alias, full-name, disabled=yes, quota-storage, quota-messages.
+# Keys: address, alias, full-name, disabled=yes, quota-storage, quota-messages, set-NAME.
 """
 
 _UNSAFE = re.compile(r"[%:\x00-\x1f\x7f\x85\u2028\u2029]")
 _MANY = {"address", "alias"}
 _ONE = {"full-name", "disabled", "quota-storage", "quota-messages"}
+_SETTING = "set-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +115,17 @@ def _read_entry(line: str) -> Entry:
         scheme_of(password)
     many: dict[str, list[str]] = {key: [] for key in _MANY}
     one: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for field in filter(None, fields):
         key, equals, value = field.partition("=")
         if key in _MANY and equals:
             many[key].append(value)
         elif key in _ONE and equals and key not in one:
             one[key] = value
+        elif key.startswith(_SETTING) and equals and key.removeprefix(_SETTING) not in settings:
+            settings[key.removeprefix(_SETTING)] = value
         else:
-            known = ", ".join(sorted(_MANY | _ONE))
+            known = ", ".join([*sorted(_MANY | _ONE), f"{_SETTING}NAME"])
             raise ValueError(f"found {field!r}, expected key=value with a key of {known}")
     if one.get("disabled", "no") not in {"yes", "no"}:
         raise ValueError(f"found disabled={one['disabled']}, expected yes or no")
@@ -134,6 +139,7 @@ def _read_entry(line: str) -> Entry:
             _number(one, "quota-storage", "5GiB"), _number(one, "quota-messages", "10000")
         ),
         aliases=tuple(alias.lower() for alias in many["alias"]),
+        settings=tuple(sorted(settings.items())),
     )
     return Entry(account, password)
 
@@ -183,6 +189,7 @@ def _row(entry: Entry) -> Row:
         fields.append(f"quota-storage={spell_size(Size(account.quota.storage))}")
     if account.quota.messages is not None:
         fields.append(f"quota-messages={account.quota.messages}")
+    fields += [f"{_SETTING}{name}={value}" for name, value in account.settings]
     return Row(":".join(_UNSAFE.sub(_escape, field) for field in fields), entry)
 
 

@@ -45,4 +45,6 @@ def _folders(configuration: Configuration) -> tuple[Folder, ...]:
 def scan_limits_of(configuration: Configuration) -> ScanLimits:
     """Say how far messages are taken apart."""
     options = configuration.message
-    return ScanLimits(depth=options.mime_depth, parts=options.mime_parts)
+    return ScanLimits(
+        depth=options.mime_depth, parts=options.mime_parts, parameters=options.mime_parameters
+    )

@@ -8,10 +8,12 @@ from typing import Any
 from twisted.internet.address import UNIXAddress
 
 from mailplat.app.assembly import Parts
+from mailplat.app.parts import make_imap_extension
 from mailplat.app.service import Port
 from mailplat.config.listeners import Listener
 from mailplat.config.sections.protocols import BareNewlines
 from mailplat.config.sections.server import ListenerProtocol, TLSUse
+from mailplat.interfaces.imap_extensions import ExtensionSettings
 from mailplat.net.factory import ConnectionFactory
 from mailplat.net.imap import imap_factory
 from mailplat.net.pop3 import pop3_factory
@@ -24,9 +26,11 @@ from mailplat.proto.pop3.offers import Limits as POP3Limits
 from mailplat.proto.pop3.offers import Offers as POP3Offers
 from mailplat.proto.smtp.offers import Dialect, Offers
 from mailplat.proto.smtp.offers import Limits as SMTPLimits
+from mailplat.sessions.imap.extending import Extensions
 from mailplat.sessions.imap.services import IMAPOptions as IMAPSessionOptions
 from mailplat.sessions.imap.services import IMAPServices
 from mailplat.sessions.imap.session import IMAPSession
+from mailplat.sessions.imap.switches import ClientRule, switches
 from mailplat.sessions.pop3 import Pop3Options, Pop3Session
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.session import SmtpSession
@@ -143,6 +147,9 @@ def _pop3(parts: Parts, listener: Listener) -> ConnectionFactory:
 def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
     options, configuration = parts.configuration.imap, parts.configuration
     starttls = listener.tls is TLSUse.STARTTLS
+    settings = ExtensionSettings(
+        parts.reactor, parts.hostname, str(configuration.server.data_directory), parts.now
+    )
     services = IMAPServices(
         accounts=parts.accounts,
         store=parts.store,
@@ -158,9 +165,15 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
             offers_tls=starttls,
             login_failures=configuration.auth.failures_by_connection,
             message_size=configuration.message.max_size,
+            append_total=options.max_append_size,
             idle_interval=options.idle_notice,
-            disabled=frozenset(name.upper() for name in options.disabled_capabilities),
+            disabled=switches(options.disabled_capabilities),
+            clients=tuple(
+                ClientRule(one.client, one.version, switches(one.disabled_capabilities))
+                for one in options.clients
+            ),
         ),
+        extensions=Extensions(make_imap_extension(part, settings) for part in options.extensions),
     )
     return imap_factory(
         lambda conversation, link: IMAPSession(services, link, conversation),
@@ -171,10 +184,12 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
             literal=options.max_literal,
             literals=options.max_literals,
             command=options.max_command,
+            messages=options.max_append_messages,
             message=configuration.message.max_size,
             nesting=options.max_nesting,
             bad_commands=options.max_errors,
         ),
+        grammar=services.extensions.grammar,
     )
 
 

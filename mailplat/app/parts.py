@@ -18,6 +18,11 @@ from mailplat import plugins
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
+from mailplat.interfaces.imap_extensions import (
+    ExtensionSettings,
+    IIMAPExtension,
+    IIMAPExtensionPlugin,
+)
 from mailplat.interfaces.plugins import (
     AgentSettings,
     FilterSettings,
@@ -38,6 +43,7 @@ __all__ = [
     "make_accounts",
     "make_agent",
     "make_filter",
+    "make_imap_extension",
     "make_store",
 ]
 
@@ -69,6 +75,7 @@ _KINDS = {
     "accounts": IAccountsPlugin,
     "filter": IFilterPlugin,
     "agent": IAgentPlugin,
+    "imap extension": IIMAPExtensionPlugin,
 }
 
 
@@ -135,6 +142,17 @@ def make_filter(description: str, settings: FilterSettings) -> IFilter:
     return made
 
 
+def make_imap_extension(description: str, settings: ExtensionSettings) -> IIMAPExtension:
+    """Make the extension of IMAP that a description names.
+
+    Raises:
+        ConfigurationFault: There is no such extension, or its argument cannot be read.
+    """
+    prefix, _, argument = description.partition(":")
+    made: IIMAPExtension = find_plugin(IIMAPExtensionPlugin, prefix).extension(argument, settings)
+    return made
+
+
 _OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)", re.DOTALL)
 
 
@@ -159,6 +177,6 @@ def make_agent(description: str, settings: AgentSettings) -> IDeliveryAgent:
 
 
 def _word(kind: Any) -> str:
-    """Say what a plugin interface makes: ``IStorePlugin`` makes a store."""
-    name: str = kind.getName()
-    return name.removeprefix("I").removesuffix("Plugin").lower()
+    """Say what a plugin interface makes: ``IIMAPExtensionPlugin`` makes an imap extension."""
+    name: str = kind.getName().removeprefix("I").removesuffix("Plugin")
+    return re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()

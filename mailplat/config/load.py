@@ -228,6 +228,10 @@ def _strange_parts(configuration: Configuration, check: PartCheck) -> Iterator[t
             for at, one in enumerate(configuration.filters)
         ),
         *((("agent", at, "use"), "agent", one.use) for at, one in enumerate(configuration.agents)),
+        *(
+            (("imap", "extensions", at), "imap extension", part)
+            for at, part in enumerate(configuration.imap.extensions)
+        ),
     ]:
         try:
             check(kind, split_part(part)[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 
 from mailplat.config.option import option
+from mailplat.config.sections.imap import IMAPOptions
 from mailplat.config.sections.limits import AuthOptions, LimitOptions, MessageOptions
 from mailplat.config.sections.mail import (
     AccountsOptions,
@@ -17,7 +18,7 @@ from mailplat.config.sections.mail import (
     RoutesOptions,
     StoreOptions,
 )
-from mailplat.config.sections.protocols import IMAPOptions, POP3Options, SMTPOptions
+from mailplat.config.sections.protocols import POP3Options, SMTPOptions
 from mailplat.config.sections.queue import AgentOptions, QueueOptions
 from mailplat.config.sections.relay import RelayOptions, ResolverOptions, SmarthostOptions
 from mailplat.config.sections.server import (

@@ -41,6 +41,7 @@ class ScanLimits:
     Attributes:
         depth: Multiparts and messages inside each other (Dovecot: 100).
         parts: Parts of one message, multiparts included (Dovecot: 10,000).
+        parameters: Parameters read of one Content-Type (Dovecot: 128).
         header_bytes: Bytes kept of one header; fields beyond are not seen
             (Postfix header_size_limit: 102,400).
         nested_header_bytes: Bytes read of all headers but the first, together.
@@ -51,6 +52,7 @@ class ScanLimits:
 
     depth: int = 100
     parts: int = 10_000
+    parameters: int = 128
     header_bytes: int = 256 * 1024
     nested_header_bytes: int = 1024 * 1024
     preview_bytes: int = 8 * 1024
@@ -263,7 +265,7 @@ class Scanner:
         within = self._path[-2] if len(self._path) > 1 else None
         if match is not None:
             part.type, part.subtype = match.groups()
-            part.parameters = parameters.parse(raw[match.end() :])
+            part.parameters = parameters.parse(raw[match.end() :], self._limits.parameters)
         elif within is None or within.kind is not Kind.MULTIPART:
             return b""
         elif within.subtype.lower() == b"digest":  # (RFC 2046 §5.1.5)

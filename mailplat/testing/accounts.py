@@ -37,6 +37,7 @@ ALICE = Account(
     full_name="Alice: Liddell, 100% né Ø",
     quota=QuotaLimit(5 * 1024**3, 10_000),
     aliases=("alice", "al.ice"),
+    settings=(("imap-disabled", "IDLE, COMPRESS=DEFLATE: é"), ("x-colour", "")),
 )
 BOB = Account("bob", addresses=("bob@example.org",), enabled=False)
 CAROL = Account("carol@example.org")

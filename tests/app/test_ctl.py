@@ -259,6 +259,41 @@ async def test_account_list(made: Path, ctl: Ctl) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_account_set(made: Path, ctl: Ctl) -> None:
+    """One setting at a time is changed, and taken back; what is not known is refused."""
+    for setting, value in [
+        ("quota-storage", "5GiB"),
+        ("quota-messages", "100"),
+        ("full-name", "Alice: L."),
+        ("disabled", "yes"),
+        ("imap-disabled", "IDLE,QRESYNC"),
+        ("x-colour", "red"),
+    ]:
+        result = await ctl("account", "set", "--config", made, "alice", setting, value)
+        assert result.output == f"Changed {setting} of alice@example.org.\n"
+    (alice, _) = accounts_of(made)
+    assert alice.quota == QuotaLimit(5 * 1024**3, 100)
+    assert (alice.full_name, alice.enabled) == ("Alice: L.", False)
+    assert alice.setting("imap-disabled") == "IDLE,QRESYNC"
+    listed = (await ctl("account", "list", "--config", made)).output
+    assert "imap-disabled IDLE,QRESYNC; x-colour red; disabled" in listed
+    for setting in ("quota-storage", "quota-messages", "full-name", "disabled", "imap-disabled"):
+        assert (await ctl("account", "set", "--config", made, "alice", setting)).exit_code == 0
+    (alice, _) = accounts_of(made)
+    assert (alice.quota, alice.full_name, alice.enabled) == (QuotaLimit(), "", True)
+    assert alice.settings == (("x-colour", "red"),)
+    for setting, value, told in [
+        ("colour", "red", "there is no setting 'colour'"),
+        ("quota-storage", "much", "quota-storage: found 'much'"),
+        ("disabled", "maybe", "expected yes or no"),
+        ("x-Big", "1", "expected small letters"),
+    ]:
+        result = await ctl("account", "set", "--config", made, "alice", setting, value)
+        assert result.exit_code == 1
+        assert told in result.output
+
+
+@pytest_twisted.ensureDeferred
 async def test_account_passwd_and_remove(made: Path, ctl: Ctl) -> None:
     """Both find an account by its name, an alias, or its name in the first domain."""
     before = made.parent.joinpath("data/accounts").read_text()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def command() -> None:
       mailplatctl account add carol --address sales@example.org --quota 5GiB
       mailplatctl account list
       mailplatctl account passwd alice
+      mailplatctl account set alice quota-storage 10GiB
       mailplatctl account remove bob
     """  # noqa: D301 -- click wants the control character
 
@@ -144,6 +146,56 @@ def passwd(file: Path, password_stdin: bool, name: str) -> None:
     click.echo(f"Changed the password of {_edit(configuration, work)}.")
 
 
+@command.command("set")
+@config_option
+@click.argument("name", metavar="NAME")
+@click.argument("setting", metavar="SETTING")
+@click.argument("value", metavar="[VALUE]", required=False)
+def set_(file: Path, name: str, setting: str, value: str | None) -> None:
+    """Change a setting of the account NAME; without VALUE, go back to what is usual.
+
+    \b
+    quota-storage   what it may keep: 500MiB, 5GiB
+    quota-messages  how many messages it may keep
+    full-name       for people
+    disabled        yes or no: whether nobody may log in
+    imap-disabled   capabilities it is not offered by IMAP: IDLE,QRESYNC
+    x-...           what a plugin asks for
+
+    It holds from the account's next log-in on.
+    """  # noqa: D301 -- click wants the control character
+    configuration = load(file)
+
+    async def work(accounts: Any) -> str:
+        account = await _get(accounts, name, configuration)
+        await accounts.replace(_with(account, setting, value))
+        return account.name
+
+    click.echo(f"Changed {setting} of {_edit(configuration, work)}.")
+
+
+def _with(account: Account, setting: str, value: str | None) -> Account:
+    """Give an account with a setting changed."""
+    if setting == "quota-storage":
+        return replace(account, quota=replace(account.quota, storage=_size(value, setting)))
+    if setting == "quota-messages":
+        return replace(account, quota=replace(account.quota, messages=_size(value, setting)))
+    if setting == "full-name":
+        return replace(account, full_name=value or "")
+    if setting == "disabled":
+        if value not in (None, "yes", "no"):
+            raise click.ClickException(f"disabled: found {value!r}, expected yes or no")
+        return replace(account, enabled=value != "yes")
+    if setting in _SETTINGS or setting.startswith("x-"):
+        return account.with_setting(setting, value)
+    known = ", ".join(["quota-storage", "quota-messages", "full-name", "disabled", *_SETTINGS])
+    raise click.ClickException(f"there is no setting {setting!r}; expected one of {known}, x-...")
+
+
+_SETTINGS = ("imap-disabled",)
+"""What the server itself looks for among `Account.settings`."""
+
+
 @command.command("remove")
 @config_option
 @click.argument("name", metavar="NAME")
@@ -212,11 +264,11 @@ def _once(*names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.lower() for some in names for name in some))
 
 
-def _size(text: str | None) -> int | None:
+def _size(text: str | None, what: str = "--quota") -> int | None:
     try:
         return None if text is None else read_size(text)
     except Unfit as unfit:
-        raise click.ClickException(f"--quota: found {text!r}, expected {unfit.expected}") from None
+        raise click.ClickException(f"{what}: found {text!r}, expected {unfit.expected}") from None
 
 
 def _password(given: str | None, from_stdin: bool, name: str) -> str:
@@ -246,6 +298,7 @@ def _describe(account: Account) -> str:
         words.append(f"quota {spell_size(Size(account.quota.storage))}")
     if account.quota.messages is not None:
         words.append(f"quota {account.quota.messages} messages")
+    words += [f"{name} {value}" for name, value in account.settings]
     if not account.enabled:
         words.append("disabled")
     return "  ".join([f"{words[0]:<32}", "; ".join(words[1:])]).rstrip()

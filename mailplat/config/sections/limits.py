@@ -110,6 +110,13 @@ class MessageOptions:
         meaning="How many parts of a message are told apart.",
         precedent="Dovecot (10,000)",
     )
+    mime_parameters: int = option(
+        128,
+        unit="parameters",
+        least=8,
+        meaning="How many parameters of a Content-Type field are read, continuations counted.",
+        precedent="Dovecot (128)",
+    )
     memory_size: Size = option(
         size("2MiB"),
         meaning="The largest message that is kept in memory while it arrives; a larger one goes "

@@ -1,4 +1,4 @@
-"""What each protocol allows a client: ``[smtp]``, ``[pop3]``, ``[imap]``."""
+"""What SMTP and POP3 allow a client: ``[smtp]``, ``[pop3]``; IMAP is in `sections.imap`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 from mailplat.config.option import option
 from mailplat.config.values import Duration, Size, duration, size
 
-__all__ = ["BareNewlines", "IMAPOptions", "POP3Options", "SMTPOptions"]
+__all__ = ["BareNewlines", "POP3Options", "SMTPOptions"]
 
 
 class BareNewlines(StrEnum):
@@ -123,77 +123,4 @@ class POP3Options:
         True,
         meaning="Whether a message that was fetched counts as read, as IMAP clients see it.",
         precedent="Dovecot pop3_no_flag_updates",
-    )
-
-
-@attrs.frozen(kw_only=True)
-class IMAPOptions:
-    """Giving mail out by IMAP."""
-
-    idle_timeout: Duration = option(
-        duration("30m"),
-        least=1,
-        meaning="How long a client may be silent after it logged in.",
-        precedent="RFC 9051 §5.4 (at least 30 minutes)",
-    )
-    login_timeout: Duration = option(
-        duration("3m"),
-        least=1,
-        meaning="How long a client may take to log in.",
-        precedent="Dovecot (180 s)",
-    )
-    idle_notice: Duration = option(
-        duration("2m"),
-        least=1,
-        meaning="How often a client in IDLE is told that the server is still there.",
-        precedent="Dovecot imap_idle_notify_interval",
-    )
-    max_line_before_login: Size = option(
-        size("8KiB"),
-        least=1024,
-        meaning="The longest command line before log-in.",
-        precedent="RFC 7162 §4 (at least 8192)",
-    )
-    max_line: Size = option(
-        size("64KiB"),
-        least=8192,
-        meaning="The longest command line after log-in.",
-        precedent="Dovecot imap_max_line_length",
-    )
-    max_literal: Size = option(
-        size("64KiB"),
-        least=1024,
-        meaning="The largest literal in a command; messages that are appended have "
-        "`message.max_size`.",
-        precedent="Dovecot imap_max_line_length",
-    )
-    max_literals: int = option(
-        100,
-        unit="literals",
-        least=1,
-        meaning="How many literals a command may have.",
-    )
-    max_command: Size = option(
-        size("256KiB"),
-        least=8192,
-        meaning="The largest command, with its literals but without messages.",
-    )
-    max_nesting: int = option(
-        50,
-        unit="levels",
-        least=5,
-        meaning="How deep lists and search keys may be nested.",
-    )
-    max_errors: int = option(
-        20,
-        unit="replies",
-        least=1,
-        meaning="How many commands may be BAD before the connection is closed.",
-        precedent="Dovecot (20)",
-    )
-    disabled_capabilities: tuple[str, ...] = option(
-        (),
-        meaning="Capabilities that are not offered, for clients that cannot do with them.",
-        precedent="Dovecot imap_capability",
-        example=("COMPRESS=DEFLATE",),
     )
