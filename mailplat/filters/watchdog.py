@@ -61,12 +61,11 @@ class Watchdog:
             self._timer = None
 
     def _mark(self) -> None:
-        now = monotonic()
+        marked, self._marked = self._marked, monotonic()
+        self._timer = self._reactor.callLater(self._limit / _MARKS, self._mark)
         if self._told:
             self._told = False
-            _log.warn("the reactor goes on after {seconds:.1f} s", seconds=now - self._marked)
-        self._marked = now
-        self._timer = self._reactor.callLater(self._limit / _MARKS, self._mark)
+            _log.warn("the reactor goes on after {seconds:.1f} s", seconds=self._marked - marked)
 
     def _watch(self) -> None:
         """In the thread: look now and then."""

@@ -6,9 +6,9 @@ methods overridden.  Time limits, exceptions, and what several verdicts mean tog
 chain's business (`mailplat.filters.chain`), never a filter's.
 
 Stages come in two kinds.  Those of a session are asked on the way in, and their verdicts decide.
-Those of the queue (`QUEUE_STAGES`) follow when the mail is already accepted, maybe in another run of
-the server: an object is opened for each question, which gets a `QueuedMail` in place of a context,
-and nothing that it answers can lose the mail.
+Those of the queue (`QUEUE_STAGES`) follow when the mail is already accepted, maybe in another run
+of the server: an object is opened for each question, which gets a `QueuedMail` in place of a
+context, and nothing that it answers can lose the mail.
 """
 
 from __future__ import annotations

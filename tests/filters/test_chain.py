@@ -12,7 +12,10 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from mailplat.filters.breaker import Breaker
 from mailplat.filters.chain import Chain, Chains, Rule
+from mailplat.filters.condition import Condition
+from mailplat.filters.reports import Reports
 from mailplat.interfaces.filters import (
     Context,
     IChain,
@@ -23,9 +26,11 @@ from mailplat.interfaces.filters import (
     Stage,
     Stages,
 )
+from mailplat.interfaces.hooks import Denial
 from mailplat.model.address import Address
 from mailplat.model.envelope import Envelope, Recipient, Sender
 from mailplat.model.peer import Peer
+from mailplat.model.reply import Reply
 from mailplat.model.verdict import (
     CONTINUE,
     Action,
@@ -236,3 +241,138 @@ async def test_a_filter_is_told_of_the_changes_before_it() -> None:
     first, second, third = AddHeader("X", "0"), AddHeader("X", "1"), AddHeader("X", "2")
     assert seen == [(), (first,), (first, second)]
     assert verdict.changes == (first, second, third)
+
+
+class Reads(Says):
+    """A filter that only reads."""
+
+    reads_only = True
+
+
+def _asked_together(
+    *answers: Callable[[], Any] | Says, clock: Clock | None = None
+) -> tuple[Chain, list[Verdict]]:
+    """Ask filters that only read; the list gets the verdict."""
+    filters = [one if isinstance(one, Says) else Reads(one) for one in answers]
+    one = chain(*filters, clock=clock)
+    got: list[Verdict] = []
+    Deferred.fromCoroutine(one.ask(Stage.SENDER, Sender(ALICE))).addCallback(got.append)
+    return one, got
+
+
+def test_readers_are_asked_at_once() -> None:
+    """Neighbours that only read wait together; who changes things is asked alone, in his turn."""
+    waiting = [Deferred[Verdict]() for _ in range(3)]
+    last = Says(saying(Action.CONTINUE, Tag("last")))
+    filters = [Reads(lambda one=one: one) for one in waiting]  # type: ignore[misc]
+    _, got = _asked_together(*filters, last)
+    assert [one.asked for one in filters] == [1, 1, 1]
+    for one in reversed(waiting):
+        assert last.asked == 0
+        one.callback(CONTINUE)
+    assert last.asked == 1
+    assert got[0].action is Action.CONTINUE
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_order_of_answers_changes_nothing(order: tuple[int, ...]) -> None:
+    """Verdicts are taken in the order of the configuration, whoever answers first."""
+    waiting = [Deferred[Verdict]() for _ in range(3)]
+    headers = [AddHeader("X", str(number)) for number in range(3)]
+    one, got = _asked_together(*[lambda one=one: one for one in waiting])
+    said = [
+        Verdict(Action.QUARANTINE, changes=(headers[0], Tag("a"))),
+        Verdict(Action.REJECT, changes=(headers[1], Tag("b"))),
+        Verdict(Action.ACCEPT, changes=(headers[2], Tag("c"))),
+    ]
+    for number in order:
+        if not got:
+            waiting[number].callback(said[number])
+    assert got[0].action is Action.REJECT
+    assert got[0].changes == (headers[0], headers[1])
+    assert one._context.tags == {"a", "b"}
+
+
+def test_nobody_waits_for_who_does_not_count() -> None:
+    """After a refusal the neighbours still under way are stopped, and are no failures."""
+    clock, slow = Clock(), Deferred[Verdict]()
+    rule_breaker = Breaker(1, 10)
+    rules = [
+        Rule(Reads(saying(Action.REJECT)), timeout=5),
+        Rule(Reads(lambda: slow), timeout=5, breaker=rule_breaker),
+    ]
+    one = Chain(Chains(rules, clock), context())
+    got: list[Verdict] = []
+    Deferred.fromCoroutine(one.ask(Stage.SENDER, Sender(ALICE))).addCallback(got.append)
+    assert got[0].action is Action.REJECT
+    assert slow.called
+    assert not rule_breaker.is_open
+    assert not clock.getDelayedCalls()
+
+
+@pytest_twisted.ensureDeferred
+async def test_says_who_decided() -> None:
+    """The verdict has the name of the filter that it is of."""
+    verdict = await chain(saying(Action.QUARANTINE)).ask(Stage.SENDER, Sender(ALICE))
+    assert verdict.by == "says"
+
+
+@pytest_twisted.ensureDeferred
+async def test_conditions_pass_filters_over() -> None:
+    """A filter that is for other mail is not asked, alone or among neighbours."""
+    passed, asked = Reads(saying(Action.REJECT)), Reads(saying(Action.HOLD))
+    condition = Condition(sender_domains=frozenset({"elsewhere.example"}))
+    rules = [Rule(passed, condition=condition), Rule(asked)]
+    one = Chains(rules, Clock()).open_chain(context())
+    assert (await one.ask(Stage.SENDER, Sender(ALICE))).action is Action.HOLD
+    assert passed.asked == 0
+
+
+class Watching(Says):
+    """A filter that is told of refusals."""
+
+    def open(self) -> IStages:
+        """See `IFilter.open`."""
+        outer = self
+
+        @implementer(IStages)
+        class Told(Stages):
+            def deny(self, context: Context, denial: Denial) -> Any:
+                outer.asked += 1
+                return outer._answer()
+
+        return Told()
+
+
+def test_refusals_are_told_and_nobody_waits() -> None:
+    """Who watches refusals holds nothing up; a slow one is not told of more than some."""
+    clock, watch = Clock(), Watching(lambda: Deferred(), (Stage.DENY,))
+    one = chain(watch, clock=clock)
+    assert one.wants(Stage.DENY)
+    assert not one.wants(Stage.SENDER)
+    for _ in range(30):
+        one.deny(Denial("session", Reply.of(550, "No", "5.0.0")))
+    assert watch.asked == 20
+    clock.advance(5)
+    one.deny(Denial("session", Reply.of(550, "No", "5.0.0")))
+    assert watch.asked == 21
+    clock.advance(5)
+
+
+@pytest_twisted.ensureDeferred
+async def test_reports() -> None:
+    """Readers of the stream see every stage and every refusal, filters or none."""
+    reports = Reports()
+    chains = Chains([Rule(Says(saying(Action.HOLD)))], Clock(), reports=reports, now=lambda: 5.0)
+    one = chains.open_chain(context())
+    await one.ask(Stage.CONNECT)  # nobody reads yet
+    reader = reports.subscribe()
+    await one.ask(Stage.HELLO, "h")
+    await one.ask(Stage.SENDER, Sender(ALICE))
+    one.deny(Denial("routes", Reply.of(550, "No", "5.1.1"), recipient=Recipient(BOB)))
+    found = [(one.event, one.action, one.by) for one in await reader.read()]
+    assert found == [
+        ("hello", "continue", ""),
+        ("sender", "hold", "says"),
+        ("deny", "deny", "routes"),
+    ]
