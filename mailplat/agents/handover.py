@@ -80,17 +80,20 @@ class Tried:
         self.left = ()
 
 
-def outcome_of(result: Result, where: str, *, reports: bool) -> Outcome | None:
+def outcome_of(
+    result: Result, where: str, *, reports: bool, timed: bool = False
+) -> Outcome | None:
     """Make an outcome of a result; None where another server may be tried.
 
     Args:
         result: The server's answer.
         where: The server.
         reports: Whether it offers DSN, so that it was given what the sender asked for.
+        timed: Whether it offers DELIVERBY, so that it knows how much time there is.
     """
     reply = result.reply
     if reply.positive:
-        return Delivered(where, reply, reports)
+        return Delivered(where, reply, reports, timed)
     if reply.permanent:
         return Bounced(reply, where)
     return Deferred(reply, where) if result.unsure else None
@@ -146,7 +149,8 @@ async def hand_over(
         at_once: Recipients of one transaction; the server may allow fewer (RFC 9422 §4.2).
     """
     tried.lost = None
-    while tried.left:
+    waiting = list(tried.left)
+    while waiting:
         channel = pool.take(server.key)
         fresh = channel is None
         if channel is None:
@@ -156,44 +160,82 @@ async def hand_over(
                 tried.lost, tried.why = lost, softened(lost.reply)
                 return
         try:
-            await _transact(channel, server.where, letter, tried, at_once)
+            rest = await _transact(channel, server.where, letter, tried, waiting, at_once)
         except BaseException:
             channel.abort()
             raise
+        if rest and channel.usable:  # it takes these over another connection (RFC 9422 §4)
+            channel.quit()
+            waiting = rest
+            continue
         alive = channel.usable
         pool.give(server.key, channel)
         if alive or fresh:
             break  # an old connection may have ended while it waited: a new one is worth a try
+        waiting = list(tried.left)
 
 
 async def _transact(
-    channel: SmtpChannel, where: str, letter: Letter, tried: Tried, at_once: int
-) -> None:
-    """Hand the mail over, in as many transactions as its recipients need."""
-    waiting, again = list(tried.left), []
+    channel: SmtpChannel,
+    where: str,
+    letter: Letter,
+    tried: Tried,
+    waiting: list[Recipient],
+    at_once: int,
+) -> list[Recipient]:
+    """Hand the mail over, in as many transactions as its recipients need.
+
+    Returns:
+        Those who were not named, because the connection was lost or may not be used for more.
+    """
     while waiting and channel.usable:
-        bound = min(at_once, channel.offers.recipients or at_once)
-        batch, waiting = waiting[:bound], waiting[bound:]
+        batch = _batch(channel, waiting, at_once)
+        if not batch:
+            break
+        named = set(batch)
+        waiting = [one for one in waiting if one not in named]
         transfer = Transfer(letter.sender, tuple(batch), letter.contents)
         results = await channel.send(transfer, letter.body)
         further: list[Recipient] = []
         served = False
+        offers = channel.offers
         for recipient, result in zip(batch, results, strict=True):
-            outcome = outcome_of(result, where, reports=channel.offers.dsn)
+            outcome = outcome_of(result, where, reports=offers.dsn, timed=offers.deliver_by)
             served = served or outcome is not None
             if outcome is not None:
                 tried.outcomes[recipient] = outcome
-            elif result.reply.code == 452 and result.reply.status in {"", "4.5.3"}:
+                continue
+            tried.why = result.reply
+            if result.reply.code == 452 and result.reply.status in {"", "4.5.3"}:
                 further.append(recipient)  # too many at once (RFC 5321 §4.5.3.1.10)
-                tried.why = result.reply
-            else:
-                again.append(recipient)
-                tried.why = result.reply
         if served:
             waiting = further + waiting
-        else:
-            again += further
-    if waiting and tried.why is None:  # it left before it was asked anything
-        tried.why = channel.why_lost
-    left = {*again, *waiting}
-    tried.left = tuple(one for one in tried.left if one in left)
+    if waiting and tried.why is None and not channel.usable:
+        tried.why = channel.why_lost  # it left before it was asked anything
+    tried.left = tuple(one for one in tried.left if one not in tried.outcomes)
+    return waiting
+
+
+def _batch(channel: SmtpChannel, waiting: list[Recipient], at_once: int) -> list[Recipient]:
+    """Choose whom to name next, by what the server told of its limits (RFC 9422 §4).
+
+    Returns:
+        Nobody where this connection has to end first.
+    """
+    offers = channel.offers
+    if offers.messages is not None and channel.transfers >= offers.messages:
+        return []
+    bound = min(at_once, offers.recipients or at_once)
+    if offers.domains is None:
+        return waiting[:bound]
+    domains = set(channel.domains)
+    batch: list[Recipient] = []
+    for one in waiting:
+        domain = one.address.domain.lower()
+        if domain not in domains and len(domains) >= offers.domains:
+            continue
+        domains.add(domain)
+        batch.append(one)
+        if len(batch) >= bound:
+            break
+    return batch

@@ -56,6 +56,8 @@ __all__ = ["RelayAgent", "RelayOptions", "Smarthost", "TLSPolicy", "tcp_endpoint
 NO_TLS = Reply.of(451, "TLS is required, and the server does not offer it", "4.7.4")
 NO_CLEAR_LOGIN = Reply.of(451, "No log-in without TLS", "4.7.11")
 NO_MECHANISM = Reply.of(451, "The server offers no way to log in that we know", "4.7.0")
+NO_TLS_PATH = Reply.of(550, "Encryption needed: no server of the domain can be trusted", "5.7.10")
+_TLS_STATUS = {"4.7.4", "4.7.5"}
 OURSELVES = Reply.of(451, "The server calls itself by our own name", "4.4.6")
 NOT_TRIED = Reply.of(451, "Not tried yet", "4.3.2")
 _DEAD_HOSTS = 10_000
@@ -238,7 +240,11 @@ class RelayAgent:
             tried.settle(found, domain)
             return
         tls = self._options.tls
-        if letter.sender.require_tls:  # RFC 8689 §4.2.1
+        needs_tls = letter.sender.require_tls and letter.sender.address is not None
+        if needs_tls:  # RFC 8689 §4.2.1; a report is not lost for want of it (§5)
+            if not found.authentic:  # anybody could have named these hosts
+                tried.settle(NO_TLS_PATH, domain)
+                return
             tls = TLSPolicy.VERIFIED
         tries, where = self._options.addresses, domain
         for host in found.hosts:
@@ -266,7 +272,8 @@ class RelayAgent:
                     )
                 self._log_tried(letter, where, tried)
         if tried.why is not None:
-            tried.settle(tried.why, where)
+            untrusted = needs_tls and tried.why.status in _TLS_STATUS
+            tried.settle(NO_TLS_PATH if untrusted else tried.why, where)
 
     def _log_tried(self, letter: Letter, where: str, tried: Tried) -> None:
         if tried.left and tried.why is not None:

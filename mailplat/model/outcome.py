@@ -19,11 +19,13 @@ class Delivered:
         reply: What a remote host said, if there was one.
         reports: Whether the remote host took over to report success, since it was given what the
             sender asked for (RFC 3461 §5.2.1); else the queue does.
+        timed: Whether it took over to deliver in the time that the sender asked for (RFC 2852).
     """
 
     where: str
     reply: Reply | None = None
     reports: bool = False
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

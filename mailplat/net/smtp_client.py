@@ -207,6 +207,7 @@ class SmtpChannel:
         why_lost: Why the connection is gone; None while it is not.
         tls_failed: It is gone because TLS did not come to be.
         when_gone: Called once the connection is gone, if somebody wants to know.
+        domains: Those of the recipients that were named so far, in lower case.
     """
 
     def __init__(self, conversation: ClientConversation, tls: ClientTLS | None) -> None:
@@ -214,6 +215,7 @@ class SmtpChannel:
         self.why_lost: Reply | None = None
         self.tls_failed = False
         self.when_gone: Callable[[], None] | None = None
+        self.domains: set[str] = set()
         self._conversation = conversation
         self._link: ILink | None = None
         self._connection: _ClientConnection | None = None
@@ -285,6 +287,7 @@ class SmtpChannel:
             body: Its bytes; read while they are sent, not closed.
         """
         self._body = body
+        self.domains.update(one.address.domain.lower() for one in transfer.recipients)
         self._conversation.send(transfer)
         try:
             handed = await self._next()

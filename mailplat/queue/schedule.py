@@ -7,23 +7,29 @@ Invariants:
 
 - An attempt that is deferred has a next one, later than now and never after the mail's time is up:
   the last attempt is made then, and what it defers is bounced.
-- Nothing is bounced for its age before it was tried.
+- Nothing is bounced for its age before it was tried, but what was to be delivered by a time that
+  is past: that is bounced, or its sender is told, as the sender asked (RFC 2852).
 - A mail's deadline only grows.
+- All times of a mail that was kept back count from its release (RFC 4865).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailplat.interfaces.spool import Pending, Spooled
-from mailplat.model.envelope import Recipient
+from mailplat.model.envelope import ByMode, Recipient
 from mailplat.model.outcome import Bounced, Deferred, Outcome
+from mailplat.model.reply import Reply
 
 __all__ = ["Overdue", "Schedule"]
 
 _GRACE = 3600
 """Seconds that an attempt which is due may still take to be made, before a mail's age ends it."""
+
+_TOO_LATE = Reply.of(554, "It was not delivered within the time that was asked for", "5.4.7")
+_LATE = Reply.of(451, "It is not delivered yet, and the time asked for is over", "4.4.7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,9 @@ class Schedule:
 
     def expires(self, mail: Spooled) -> int:
         """Tell when a mail's time is up."""
-        return int(mail.arrived + self.lifetime)
+        expires = int(mail.sender.released(mail.arrived) + self.lifetime)
+        wanted = _by(mail, ByMode.RETURN)
+        return expires if wanted is None else min(expires, wanted)
 
     def next_attempt(
         self, mail: Spooled, attempts: int, now: int, random: Callable[[], float]
@@ -91,8 +99,9 @@ class Schedule:
         """Take what came of an attempt: what is deferred when its time is up, is bounced."""
         if now < self.expires(mail):
             return dict(outcomes)
+        late = _is_late(mail, now)
         return {
-            recipient: Bounced(outcome.reply, outcome.where)
+            recipient: Bounced(_TOO_LATE if late else outcome.reply, outcome.where)
             if isinstance(outcome, Deferred)
             else outcome
             for recipient, outcome in outcomes.items()
@@ -106,6 +115,10 @@ class Schedule:
             now: Seconds since 1970.
         """
         expires = self.expires(mail)
+        if _is_late(mail, now):
+            return Overdue(
+                {one.recipient: Bounced(_TOO_LATE) for one in mail.pending}, (), now + _GRACE
+            )
         if now >= expires:
             bounced = {
                 one.recipient: Bounced(one.last.reply, one.last.where)
@@ -113,10 +126,28 @@ class Schedule:
                 if one.last is not None and (not _is_due(one, now) or now >= expires + _GRACE)
             }
             return Overdue(bounced, (), now + _GRACE)
-        warned = mail.deadline is not None and mail.deadline > mail.arrived + self.warn_after
+        warn = int(mail.sender.released(mail.arrived) + self.warn_after)
+        wanted = _by(mail, ByMode.NOTIFY)
+        times = [time for time in (warn, wanted, expires) if time is not None and time > now]
+        if wanted is not None and mail.deadline is not None and mail.deadline <= wanted <= now:
+            late = tuple(replace(one, last=one.last or Deferred(_LATE)) for one in mail.pending)
+            return Overdue({}, late, min(times, default=expires))
+        warned = mail.deadline is not None and mail.deadline > warn
         late = () if warned else tuple(one for one in mail.pending if one.last is not None)
         never_tried = not warned and not late
-        return Overdue({}, late, min(expires, now + _GRACE) if never_tried else expires)
+        return Overdue({}, late, min(*times, now + _GRACE) if never_tried else min(times))
+
+
+def _by(mail: Spooled, mode: ByMode) -> int | None:
+    """Tell by when a mail is to be delivered, if that is what its sender asked for."""
+    by = mail.sender.deliver_by
+    return mail.sender.wanted_by(mail.arrived) if by is not None and by.mode is mode else None
+
+
+def _is_late(mail: Spooled, now: int) -> bool:
+    """Tell whether a mail is to be returned because its time is over (RFC 2852 §4.1)."""
+    wanted = _by(mail, ByMode.RETURN)
+    return wanted is not None and now >= wanted
 
 
 def _is_due(one: Pending, now: int) -> bool:

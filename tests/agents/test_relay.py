@@ -16,7 +16,7 @@ from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
 from mailplat.interfaces.agents import Attempt, IDeliveryAgent
 from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
-from mailplat.model.envelope import BodyType, Recipient, Sender
+from mailplat.model.envelope import BodyType, ByMode, DeliverBy, Recipient, Sender
 from mailplat.model.outcome import Deferred, Delivered, Outcome
 from mailplat.net.client_tls import ClientContexts
 from mailplat.net.selfsigned import write_self_signed
@@ -32,6 +32,7 @@ from mailplat.testing.turns import started, until, wait_for
 MESSAGE = b"Subject: x\r\n\r\n.hello\r\n"
 ANN, BEN, CAT = (Recipient(Address(name, "one.example")) for name in ("ann", "ben", "cat"))
 DAN = Recipient(Address("dan", "two.example"))
+OTTO = Address("otto", "one.example")
 QUICK = ChannelOptions(
     "me.example", greeting=0.3, command=0.3, data=0.3, end=0.3, block=0.3, handshake=0.3, idle=5.0
 )
@@ -358,11 +359,43 @@ async def test_what_the_server_cannot_take(world: World) -> None:
         (attempt(DAN, body=b"A: b\r\n\r\n\xe9\r\n"), "5.6.3"),
         (attempt(DAN, body=b"x" * 101), "5.3.4"),
         (attempt(DAN, sender=Sender(None, body=BodyType.BINARY)), "5.6.3"),
-        (attempt(DAN, sender=Sender(None, require_tls=True)), "4.7.4"),
+        (attempt(DAN, sender=Sender(OTTO, require_tls=True)), "5.7.10"),
+        (attempt(DAN, sender=Sender(OTTO, deliver_by=DeliverBy(9, ByMode.RETURN))), "5.3.3"),
     ]:
         outcome = (await agent.deliver(given))[DAN]
         assert status(outcome)[1] == expected
-    assert isinstance((await agent.deliver(attempt(DAN, sender=Sender(None))))[DAN], Delivered)
+    for sender in (Sender(None), Sender(None, require_tls=True)):  # a report goes on (RFC 8689 §5)
+        assert isinstance((await agent.deliver(attempt(DAN, sender=sender)))[DAN], Delivered)
+
+
+@pytest_twisted.ensureDeferred
+async def test_limits_that_the_server_tells(world: World) -> None:
+    """Mails of a connection and domains of its recipients are what the server says (RFC 9422)."""
+    server = await world.add("192.0.2.9", ScriptedServer("LIMITS MAILMAX=2 RCPTDOMAINMAX=2"))
+    agent = world.relay(smarthost=smart())
+    many = [Recipient(Address(f"u{n}", f"d{n % 5}.example")) for n in range(10)]
+    outcomes = await agent.deliver(attempt(*many))
+    assert all(isinstance(one, Delivered) for one in outcomes.values())
+    assert [len(taken) for taken, _ in server.messages] == [4, 4, 2]
+    assert server.connections == 3
+    for _ in range(4):
+        await agent.deliver(attempt(many[9]))
+    assert server.connections == 5  # the third one had one mail to come
+
+
+@pytest_twisted.ensureDeferred
+async def test_time_and_priority_go_on(world: World) -> None:
+    """A server that offers DELIVERBY and MT-PRIORITY is told of them (RFC 2852, RFC 6710)."""
+    server = await world.add("192.0.2.3", ScriptedServer("DELIVERBY 20", "MT-PRIORITY"))
+    sender = Sender(OTTO, deliver_by=DeliverBy(50, ByMode.RETURN, True), priority=-3)
+    agent = world.relay()
+    (outcome,) = (await agent.deliver(attempt(DAN, sender=sender))).values()
+    assert isinstance(outcome, Delivered)
+    assert outcome.timed
+    assert any("BY=50;RT MT-PRIORITY=-3" in line for line in server.commands)
+    sender = Sender(OTTO, deliver_by=DeliverBy(19, ByMode.RETURN))
+    (outcome,) = (await agent.deliver(attempt(DAN, sender=sender))).values()
+    assert status(outcome) == ("Bounced", "5.4.7")
 
 
 @pytest_twisted.ensureDeferred

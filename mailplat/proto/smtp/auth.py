@@ -6,11 +6,11 @@ credentials that the session has to judge.
 
 from __future__ import annotations
 
-from mailplat.proto import sasl
+from mailplat.proto.sasl import exchange as sasl
 from mailplat.proto.smtp import words
+from mailplat.proto.smtp.command_fault import CommandFault
 from mailplat.proto.smtp.commands import Login
 from mailplat.proto.smtp.input import Fault
-from mailplat.proto.smtp.parse import CommandFault
 
 __all__ = ["AuthExchange", "AuthStep"]
 
@@ -55,6 +55,14 @@ class AuthExchange:
         if isinstance(line, Fault):
             return self._step(sasl.Failed(sasl.Failure.TOO_LONG))
         return self._step(sasl.respond(self._exchange, line))
+
+    def go_on(self, answer: sasl.Answer) -> AuthStep:
+        """Take the session's answer to credentials that asked for more than yes or no.
+
+        Raises:
+            CommandFault: The exchange is over.
+        """
+        return self._step(sasl.go_on(self._exchange, answer))
 
     def _step(self, step: sasl.Step) -> AuthStep:
         if isinstance(step, sasl.Challenge):

@@ -34,7 +34,13 @@ from mailplat.proto.smtp.client_events import (
     Ready,
     TLSAnswered,
 )
-from mailplat.proto.smtp.client_transaction import Command, Took, Transaction
+from mailplat.proto.smtp.client_transaction import (
+    Command,
+    Took,
+    Transaction,
+    nonsense,
+    not_too_many,
+)
 from mailplat.proto.smtp.data_writer import DotStuffer, LineEnds, chunk
 from mailplat.proto.smtp.offers import Dialect
 from mailplat.proto.smtp.peer_offers import PeerOffers, parse_offers
@@ -253,7 +259,7 @@ class ClientConversation:
         try:
             reply = self._reader.next_reply()
         except NoReply as fault:
-            self._leave(_nonsense(str(fault)), unanswered=True)
+            self._leave(nonsense(str(fault)), unanswered=True)
             return True
         if reply is None:
             return False
@@ -272,7 +278,7 @@ class ClientConversation:
         if self._transaction is not None and not reply.positive:
             self._leave(reply)
         else:
-            self._leave(_nonsense("it answered what was not asked"), unanswered=True)
+            self._leave(nonsense("it answered what was not asked"), unanswered=True)
 
     def _leave(self, why: Reply, *, unanswered: bool = False) -> None:
         """End the conversation; ``unanswered`` if the server did not say why."""
@@ -292,7 +298,7 @@ class ClientConversation:
         return Reply.of(451, f"Connection lost: {what} {self.phase.value}", "4.4.2")
 
     def _out_of_step(self) -> None:
-        self._leave(_nonsense("its answer does not fit the command"), unanswered=True)
+        self._leave(nonsense("its answer does not fit the command"), unanswered=True)
 
     # -- the beginning
 
@@ -398,7 +404,7 @@ class ClientConversation:
         elif reply.positive:
             transaction.accepted.append(index)
         else:
-            transaction.results[index] = Result(_not_too_many(reply, transaction))
+            transaction.results[index] = Result(not_too_many(reply, transaction))
         if transaction.left == 0:
             self._recipients_known(transaction)
 
@@ -484,7 +490,7 @@ class ClientConversation:
             self._ask(Phase.RESET, b"RSET\r\n", self._reset_answered, barrier=False)
 
     def _hand(self, transaction: Transaction, *, unsure: bool = False) -> None:
-        why = transaction.refusal or _nonsense("it did not answer for a recipient")
+        why = transaction.refusal or nonsense("it did not answer for a recipient")
         results = tuple(one or Result(why, unsure) for one in transaction.results)
         self._transaction = None
         self.transfers += 1
@@ -492,15 +498,4 @@ class ClientConversation:
 
     def _reset_answered(self, reply: Reply) -> None:
         if reply.code != 250:
-            self._leave(_nonsense("it does not take RSET"), unanswered=True)
-
-
-def _nonsense(what: str) -> Reply:
-    return Reply.of(451, f"The server does not speak SMTP as we do: {what}", "4.5.0")
-
-
-def _not_too_many(reply: Reply, transaction: Transaction) -> Reply:
-    """Read 552 to a further recipient as the 452 it should have been (RFC 5321 §4.5.3.1.10)."""
-    if reply.code == 552 and reply.status in {"", "5.5.3"} and transaction.accepted:
-        return Reply(452, reply.lines, "4.5.3")
-    return reply
+            self._leave(nonsense("it does not take RSET"), unanswered=True)

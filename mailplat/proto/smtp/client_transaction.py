@@ -10,7 +10,7 @@ from mailplat.proto.smtp.client_events import Phase
 from mailplat.proto.smtp.data_writer import DotStuffer, LineEnds
 from mailplat.proto.smtp.transfer import Fitted, Result
 
-__all__ = ["Command", "Took", "Transaction"]
+__all__ = ["Command", "Took", "Transaction", "nonsense", "not_too_many"]
 
 Took = Callable[[Reply], None]
 """Takes the reply to a command."""
@@ -58,3 +58,15 @@ class Transaction:
     ends: LineEnds | None = None
     streaming: bool = False
     complete: bool = False
+
+
+def nonsense(what: str) -> Reply:
+    """Say that the server does what no server should."""
+    return Reply.of(451, f"The server does not speak SMTP as we do: {what}", "4.5.0")
+
+
+def not_too_many(reply: Reply, transaction: Transaction) -> Reply:
+    """Read 552 to a further recipient as the 452 it should have been (RFC 5321 §4.5.3.1.10)."""
+    if reply.code == 552 and reply.status in {"", "5.5.3"} and transaction.accepted:
+        return Reply(452, reply.lines, "4.5.3")
+    return reply

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from mailplat.model.credentials import Credentials
 from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.reply import Reply
+from mailplat.proto.smtp.xclient import Introduction
 
 __all__ = [
     "Block",
     "Data",
     "Event",
+    "Expand",
     "Hello",
+    "Introduce",
     "Login",
     "Mail",
     "Rcpt",
@@ -125,4 +128,35 @@ class Verify:
     text: str
 
 
-Event = Hello | StartTLS | Login | Mail | Rcpt | Data | Block | Spoiled | Reset | Verify
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """EXPN (RFC 5321 §3.5).
+
+    Attributes:
+        text: The list that the client asks about, as it wrote it.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Introduce:
+    """XCLIENT: accepted, the dialogue begins anew with the client that is named."""
+
+    introduction: Introduction
+
+
+Event = (
+    Hello
+    | StartTLS
+    | Login
+    | Mail
+    | Rcpt
+    | Data
+    | Block
+    | Spoiled
+    | Reset
+    | Verify
+    | Expand
+    | Introduce
+)

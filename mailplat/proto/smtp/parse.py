@@ -16,7 +16,15 @@ from mailplat.model.address import Address
 from mailplat.model.envelope import BodyType, Notify, Recipient, Return, Sender
 from mailplat.model.errors import TooBig
 from mailplat.model.reply import Reply
+from mailplat.proto.smtp.command_fault import CommandFault
+from mailplat.proto.smtp.command_fault import fault as _fault
 from mailplat.proto.smtp.offers import Limits, Offers
+from mailplat.proto.smtp.timing import (
+    parse_by,
+    parse_hold_for,
+    parse_hold_until,
+    parse_priority,
+)
 
 __all__ = ["CommandFault", "decode_xtext", "parse_hello", "parse_mail", "parse_rcpt"]
 
@@ -46,18 +54,6 @@ _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _HEXCHAR = re.compile(rb"\+([0-9A-F]{2})")
 _ADDR_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*/?^_`{|}~-]+")
 _UNICODE_CHAR = re.compile(r"\\x\{(10[0-9A-F]{4}|[1-9A-F][0-9A-F]{1,4})\}")  # RFC 6533 §3
-
-
-class CommandFault(Exception):
-    """A command cannot be taken.
-
-    Attributes:
-        reply: What to answer.
-    """
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.text)
-        self.reply = reply
 
 
 def parse_hello(argument: bytes) -> str:
@@ -98,7 +94,13 @@ def parse_mail(argument: bytes, offers: Offers, limits: Limits, *, tls: bool) ->
         envid=_envid(given.get("ENVID")) if "ENVID" in given else "",
         require_tls="REQUIRETLS" in given,
         auth=_auth(given.get("AUTH")) if "AUTH" in given else None,
+        deliver_by=parse_by(given["BY"], offers.deliver_by or 0) if "BY" in given else None,
+        hold_for=parse_hold_for(given["HOLDFOR"], offers.hold) if "HOLDFOR" in given else 0,
+        hold_until=parse_hold_until(given["HOLDUNTIL"]) if "HOLDUNTIL" in given else None,
+        priority=parse_priority(given["MT-PRIORITY"]) if "MT-PRIORITY" in given else 0,
     )
+    if "HOLDFOR" in given and "HOLDUNTIL" in given:  # RFC 4865 §4
+        raise _fault(501, "5.5.4", "HOLDFOR and HOLDUNTIL exclude each other")
     if given.get("SMTPUTF8") or given.get("REQUIRETLS"):
         raise _fault(501, "5.5.4", "SMTPUTF8 and REQUIRETLS take no value")
     if not sender.smtputf8 and not text.isascii():
@@ -148,10 +150,6 @@ def decode_xtext(text: str) -> str | None:
         return None
 
 
-def _fault(code: int, status: str, text: str) -> CommandFault:
-    return CommandFault(Reply.of(code, text, status))
-
-
 def _text(argument: bytes) -> str:
     try:
         return argument.decode()
@@ -195,6 +193,12 @@ def _mail_names(offers: Offers, tls: bool) -> tuple[str, ...]:
         names.append("AUTH")
     if offers.require_tls and tls:
         names.append("REQUIRETLS")
+    if offers.deliver_by is not None:
+        names.append("BY")
+    if offers.hold:
+        names += "HOLDFOR", "HOLDUNTIL"
+    if offers.priority:
+        names.append("MT-PRIORITY")
     return tuple(names)
 
 

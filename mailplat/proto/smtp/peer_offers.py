@@ -36,6 +36,10 @@ class PeerOffers:
         mechanisms: Those of AUTH, in capitals (RFC 4954).
         recipients: LIMITS' RCPTMAX; None if it does not say (RFC 9422 §4).
         messages: LIMITS' MAILMAX; None if it does not say.
+        domains: LIMITS' RCPTDOMAINMAX, of one connection; None if it does not say.
+        deliver_by: DELIVERBY is offered (RFC 2852).
+        least_by: The least seconds that DELIVERBY takes with mode R.
+        priority: MT-PRIORITY is offered (RFC 6710).
     """
 
     name: str = ""
@@ -53,6 +57,10 @@ class PeerOffers:
     mechanisms: frozenset[str] = frozenset()
     recipients: int | None = None
     messages: int | None = None
+    domains: int | None = None
+    deliver_by: bool = False
+    least_by: int = 0
+    priority: bool = False
 
 
 def parse_offers(reply: Reply, *, extended: bool) -> PeerOffers:
@@ -86,6 +94,10 @@ def parse_offers(reply: Reply, *, extended: bool) -> PeerOffers:
         mechanisms=frozenset(given.get("AUTH", ())),
         recipients=_number([limits.get("RCPTMAX", "")]),
         messages=_number([limits.get("MAILMAX", "")]),
+        domains=_number([limits.get("RCPTDOMAINMAX", "")]),
+        deliver_by="DELIVERBY" in given,
+        least_by=_number(",".join(given.get("DELIVERBY", ())).split(",")[:1]) or 0,
+        priority="MT-PRIORITY" in given,
     )
 
 

@@ -1,7 +1,9 @@
 """One message on its way in: DATA's bytes or the chunks of BDAT, checked while they come.
 
-A message that is refused, by its faults or by the session, is drained to its true end; so is a
-chunk that comes where none is wanted, which is a reception that was refused before it began.
+A message whose lines end otherwise than by CRLF is refused, or mended before it is looked at any
+further, as the limits say.  A message that is refused, by its faults or by the session, is
+drained to its true end; so is a chunk that comes where none is wanted, which is a reception that
+was refused before it began.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from mailplat.proto.smtp.bdat import ChunkReader
 from mailplat.proto.smtp.commands import Block, Spoiled
 from mailplat.proto.smtp.content import ContentCheck
 from mailplat.proto.smtp.data import DataReader
+from mailplat.proto.smtp.data_writer import LineEnds
 from mailplat.proto.smtp.input import Input
 from mailplat.proto.smtp.offers import Limits
 
@@ -40,6 +43,7 @@ class Reception:
             line_limit=limits.message_size if binary else limits.text_line,
             bare_newlines=binary or limits.bare_newlines,
         )
+        self._ends = LineEnds() if limits.mend_newlines and not binary else None
 
     def ready(self, data: Input) -> bool:
         """Whether `read` would come to anything."""
@@ -53,6 +57,8 @@ class Reception:
         if self.refusal is not None:
             return None
         last = reader.done and reader.last
+        if self._ends is not None:
+            block = self._ends.write(block) + (self._ends.end() if last else b"")
         self.refusal = self._check.receive(block) or (self._check.end() if last else None)
         if self.refusal is not None:
             return Spoiled(self.refusal)

@@ -14,42 +14,40 @@ Invariants:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from mailplat.model.envelope import BodyType
 from mailplat.model.reply import Reply
+from mailplat.proto.sasl.exchange import Answer, Mechanisms
 from mailplat.proto.smtp import words
 from mailplat.proto.smtp.auth import AuthExchange, AuthStep
 from mailplat.proto.smtp.bdat import parse_chunk
+from mailplat.proto.smtp.command_fault import CommandFault
 from mailplat.proto.smtp.commands import (
     Block,
     Data,
     Event,
     Hello,
+    Introduce,
     Login,
     Mail,
     Rcpt,
     Reset,
     Spoiled,
     StartTLS,
-    Verify,
 )
+from mailplat.proto.smtp.counts import Counts
 from mailplat.proto.smtp.data import DataReader
 from mailplat.proto.smtp.input import Fault, Input
+from mailplat.proto.smtp.lines import PLAIN, check_bare, help_words, split_line
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers, keywords
-from mailplat.proto.smtp.parse import CommandFault, parse_hello, parse_mail, parse_rcpt
+from mailplat.proto.smtp.parse import parse_mail, parse_rcpt
 from mailplat.proto.smtp.reception import Reception
 from mailplat.proto.smtp.replies import format_reply
 from mailplat.proto.smtp.states import MID_TRANSACTION, TRANSITIONS, State
 
 __all__ = ["ServerConversation"]
-
-
-_BAD_CHARACTER = re.compile(rb"[\x00-\x1f\x7f]")
-_OTHER_PROTOCOLS = frozenset(("GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE"))
-_BARE = frozenset(("STARTTLS", "DATA", "RSET", "QUIT"))
-_IDLE = frozenset(("EHLO", "HELO", "LHLO", "RSET", "NOOP", "HELP", "VRFY", "EXPN", "AUTH"))
 
 
 class ServerConversation:
@@ -63,7 +61,10 @@ class ServerConversation:
         early: Whether the client sent bytes before it was greeted (RFC 5321 §4.3.1).
         tls: Whether TLS protects the connection.
         authenticated: Whether a login was accepted.
+        mechanisms: Tells what AUTH takes as things stand; that of the port until a session knows
+            more of its connection.
         closing: Whether the connection ends once the bytes to send are sent.
+        proxy: Whether the client may say whom it speaks for, by XCLIENT.
     """
 
     def __init__(
@@ -88,7 +89,9 @@ class ServerConversation:
         self.early = False
         self.tls = tls
         self.authenticated = False
+        self.mechanisms: Callable[[], Mechanisms] = lambda: offers.mechanisms
         self.closing = False
+        self.proxy = False
         self._name = name
         self._offers = offers
         self._limits = limits
@@ -99,9 +102,7 @@ class ServerConversation:
         self._output: list[bytes] = []
         self._asked: Event | None = None
         self._target = State.START  # where acceptance of the event leads
-        self._errors = self._idle = 0  # since the last accepted message
-        self._login_failures = 0
-        self._messages = 0
+        self._counts = Counts(limits)
         self._exchange: AuthExchange | None = None
         self._smtputf8 = self._binary = False
         self._recipients = 0
@@ -179,20 +180,27 @@ class ServerConversation:
         """
         if refusal is None:
             self.state = State.START
-            greeting = Reply.of(220, f"{self._name} {self._dialect.value} mailplat")
-            self._say(greeting, enhanced=False)
+            self._say(self._greeting, enhanced=False)
         else:
             self.state = State.REFUSED
             self._say(refusal, enhanced=False)
 
-    def accept(self) -> None:
-        """Answer yes to the last event, with the usual words if there are any."""
+    @property
+    def _greeting(self) -> Reply:
+        return Reply.of(220, f"{self._name} {self._dialect.value} mailplat")
+
+    def accept(self, *, now: int = 0) -> None:
+        """Answer yes to the last event, with the usual words if there are any.
+
+        Args:
+            now: The time, seconds since 1970 UTC, where the answer is one to EHLO.
+        """
         event = self._asked
         if isinstance(event, Spoiled) or (isinstance(event, Block) and not event.last):
             self._asked = None
             self._go_on()
         else:
-            self.answer(self._usual_words(event))
+            self.answer(self._usual_words(event, now))
 
     def answer(self, *replies: Reply) -> None:
         """Answer the last event.
@@ -204,6 +212,8 @@ class ServerConversation:
         event, self._asked = self._asked, None
         if event is None:
             raise RuntimeError("nothing was asked")
+        if isinstance(event, Login):
+            self._exchange = None
         reply = replies[0]
         reception = self._reception
         if reception is not None and isinstance(event, Block):
@@ -216,25 +226,39 @@ class ServerConversation:
             self.state = State.BODY  # BDAT is answered behind its chunk alone
             reception.refusal = None if reply.positive else reply
         else:
-            self._say(reply, enhanced=not isinstance(event, Hello))
+            self._say(reply, enhanced=not isinstance(event, Hello | Introduce))
             if reply.positive:
                 self._accepted(event)
-            elif isinstance(event, Login) and reply.permanent and not self.closing:
-                self._login_failures += 1
-                if self._login_failures >= self._limits.login_failures:
-                    self._say(words.TOO_MANY_LOGINS)
+            elif isinstance(event, Login) and reply.permanent:
+                self._count_failed_login()
+
+    def continue_login(self, answer: Answer) -> None:
+        """Answer a login that asked for more than yes or no; the exchange goes on."""
+        exchange = self._exchange
+        assert exchange is not None
+        self._asked = None
+        self._exchange_step(lambda: exchange.go_on(answer))
+
+    def _count_failed_login(self) -> None:
+        goodbye = self._counts.failed_login()
+        if goodbye is not None and not self.closing:
+            self._say(goodbye)
 
     def goodbye(self, reply: Reply = words.LEAVING) -> None:
         """Say 421 unasked, and close: the server stops, or waited too long (RFC 5321 §3.8)."""
         if not self.closing:
             self._say(reply)
 
-    def _usual_words(self, event: Event | None) -> Reply:
+    def _usual_words(self, event: Event | None, now: int) -> Reply:
+        if isinstance(event, Introduce):
+            return self._greeting
         if not isinstance(event, Hello):
             return words.acceptance(event)
         if event.verb == "HELO":
             return Reply.of(250, self._name)
-        return Reply(250, (self._name, *keywords(self._offers, self._limits, tls=self.tls)))
+        offers = replace(self._offers, mechanisms=self.mechanisms())
+        offered = keywords(offers, self._limits, tls=self.tls, proxy=self.proxy, now=now)
+        return Reply(250, (self._name, *offered))
 
     def _accepted(self, event: Event) -> None:
         self.state = self._target
@@ -243,13 +267,17 @@ class ServerConversation:
                 self._reset_transaction()
             case StartTLS():
                 self._input.clear()
+            case Introduce(introduction):
+                self.authenticated = bool(introduction.login)
+                self._reset_transaction()
             case Login():
                 self.authenticated = True
             case Mail(sender):
                 self._smtputf8 = sender.smtputf8
                 self._binary = sender.body is BodyType.BINARY
-            case Rcpt():
+            case Rcpt(recipient):
                 self._recipients += 1
+                self._counts.recipient(recipient)
             case Data():
                 self._reception = Reception(DataReader(), self._limits)
 
@@ -307,8 +335,7 @@ class ServerConversation:
         self._reset_transaction()
         self.state = State.READY
         if any(reply.positive for reply in replies):
-            self._errors = self._idle = 0
-            self._messages += 1
+            self._counts.message()
         for reply in replies:
             self._say(reply)
 
@@ -324,7 +351,6 @@ class ServerConversation:
             return False
         if line is Fault.BARE_FEED:
             self._say(words.BARE_FEED)
-            self._close()
         elif exchange is not None:
             self._exchange_step(lambda: exchange.respond(line))
         elif isinstance(line, Fault):
@@ -334,23 +360,17 @@ class ServerConversation:
         return True
 
     def _command(self, line: bytes) -> None:
-        line = line.rstrip(b" \t")  # RFC 5321 §4.1.1
-        if _BAD_CHARACTER.search(line):
-            self._say(words.BAD_LINE)
+        try:
+            verb, argument = split_line(line)
+            if verb.endswith("LO") and verb not in self._hellos:
+                raise CommandFault(words.UNKNOWN)
+        except CommandFault as fault:
+            self._say(fault.reply)
             return
-        word, _, argument = line.partition(b" ")
-        verb = word.decode("latin-1").upper()
-        command = _COMMANDS.get(verb)
-        if command is None or (verb.endswith("LO") and verb not in self._hellos):
-            self._say(words.UNKNOWN if verb not in _OTHER_PROTOCOLS else words.NOT_SMTP)
-            if verb in _OTHER_PROTOCOLS:
-                self._close()
+        goodbye = self._counts.command(verb)
+        if goodbye is not None:
+            self._say(goodbye)
             return
-        if verb in _IDLE:
-            self._idle += 1
-            if self._idle > self._limits.idle_commands:
-                self._say(words.TOO_IDLE)
-                return
         target = TRANSITIONS.get((self.state, verb))
         if target is None and verb != "BDAT":
             # LMTP asks for 503 where nobody is to get the message (RFC 2033 §4.2)
@@ -359,9 +379,12 @@ class ServerConversation:
             self._say(words.NO_RECIPIENTS if nobody and smtp else words.bad_sequence(self.state))
             return
         try:
-            if argument and verb in _BARE:  # RFC 5321 §4.1.1
-                raise CommandFault(words.NO_ARGUMENT)
-            event = command(self, verb, argument.lstrip(b" "))
+            check_bare(verb, argument)
+            if verb == "XCLIENT" and not self.proxy:
+                raise CommandFault(words.NOT_OFFERED)
+            argument = argument.lstrip(b" ")
+            plain = PLAIN.get(verb)
+            event = plain(verb, argument) if plain else _COMMANDS[verb](self, argument)
         except CommandFault as fault:
             self._say(fault.reply)
             return
@@ -370,24 +393,22 @@ class ServerConversation:
 
     # -- commands: each gives an event, or answers by itself
 
-    def _hello(self, verb: str, argument: bytes) -> Event:
-        return Hello(verb, parse_hello(argument))
-
-    def _starttls(self, verb: str, argument: bytes) -> Event | None:
+    def _starttls(self, argument: bytes) -> Event | None:
         if self.tls:
             raise CommandFault(words.TLS_ALREADY)
         if not self._offers.starttls:
             raise CommandFault(words.NOT_OFFERED)
         return StartTLS()
 
-    def _auth(self, verb: str, argument: bytes) -> Event | None:
-        if not self._offers.mechanisms:
+    def _auth(self, argument: bytes) -> Event | None:
+        mechanisms = self.mechanisms()
+        if not mechanisms:
             raise CommandFault(words.NOT_OFFERED)
         if self.authenticated:  # RFC 4954 §4
             raise CommandFault(words.AUTH_ALREADY)
         if not self.auth_possible:
             raise CommandFault(words.AUTH_NEEDS_TLS)
-        exchange = self._exchange = AuthExchange(self._offers.mechanisms, argument)
+        exchange = self._exchange = AuthExchange(mechanisms, argument)
         self._exchange_step(exchange.begin)
         return None
 
@@ -399,36 +420,34 @@ class ServerConversation:
         except CommandFault as fault:
             self._exchange = None
             self._say(fault.reply)
+            if fault.reply is words.AUTH_FAILED:
+                self._count_failed_login()
             return
         if isinstance(outcome, Login):
-            self._exchange = None
             self._ask(outcome, State.READY)
         else:
             self.state = State.EXCHANGE
             self._output.append(b"334 " + outcome + b"\r\n")
 
-    def _mail(self, verb: str, argument: bytes) -> Event:
-        if self._messages >= self._limits.messages:
+    def _mail(self, argument: bytes) -> Event:
+        if self._counts.messages >= self._limits.messages:
             raise CommandFault(words.TOO_MANY_MESSAGES)
         return Mail(parse_mail(argument, self._offers, self._limits, tls=self.tls))
 
-    def _rcpt(self, verb: str, argument: bytes) -> Event | None:
+    def _rcpt(self, argument: bytes) -> Event | None:
         recipient = parse_rcpt(argument, self._offers, smtputf8=self._smtputf8)
-        if self._recipients >= self._limits.recipients:  # RFC 5321 §4.5.3.1.10
-            raise CommandFault(words.TOO_MANY_RECIPIENTS)
+        self._counts.check_recipient(recipient, self._recipients)
         return Rcpt(recipient)
 
-    def _data_command(self, verb: str, argument: bytes) -> Event | None:
+    def _data_command(self, argument: bytes) -> Event | None:
         if self._binary:  # RFC 3030 §3
             raise CommandFault(words.BINARY_DATA)
         return Data(binary=False)
 
-    def _bdat(self, verb: str, argument: bytes) -> Event | None:
+    def _bdat(self, argument: bytes) -> Event | None:
         chunk = parse_chunk(argument) if self._offers.chunking else None
         if chunk is None:  # nobody knows where the next command begins
-            self._say(words.LOST_COUNT if self._offers.chunking else words.NO_CHUNKING)
-            self._close()
-            return None
+            raise CommandFault(words.LOST_COUNT if self._offers.chunking else words.NO_CHUNKING)
         before = self.state
         if before is State.CHUNKS:
             assert self._reception is not None
@@ -443,27 +462,14 @@ class ServerConversation:
         self._reception.refusal = words.NO_RECIPIENTS if nobody else words.bad_sequence(before)
         return None
 
-    def _rset(self, verb: str, argument: bytes) -> Event | None:
-        return Reset()
-
-    def _noop(self, verb: str, argument: bytes) -> None:
+    def _noop(self, argument: bytes) -> None:
         self._say(words.OK)
 
-    def _help(self, verb: str, argument: bytes) -> None:
-        verbs = " ".join(v for v in _COMMANDS if not v.endswith("LO") or v in self._hellos)
-        self._say(Reply(214, ("Commands: " + verbs, "See RFC 5321"), "2.0.0"))
+    def _help(self, argument: bytes) -> None:
+        self._say(help_words(self._hellos, proxy=self.proxy))
 
-    def _vrfy(self, verb: str, argument: bytes) -> Event | None:
-        if not argument:
-            raise CommandFault(words.NO_NAME)
-        return Verify(argument.decode("utf-8", "replace"))
-
-    def _expn(self, verb: str, argument: bytes) -> None:
-        self._say(words.NO_EXPN)
-
-    def _quit(self, verb: str, argument: bytes) -> None:
+    def _quit(self, argument: bytes) -> None:
         self._say(words.BYE)
-        self._close()
 
     # -- small things
 
@@ -472,12 +478,12 @@ class ServerConversation:
 
     def _say(self, reply: Reply, *, enhanced: bool = True) -> None:
         self._output.append(format_reply(reply, enhanced=enhanced))
-        if reply.code == 421:  # RFC 5321 §3.8
+        if reply.code == 421 or reply in words.LAST_WORDS:
             self._close()
         elif reply.permanent:
-            self._errors += 1
-            if self._errors > self._limits.errors:
-                self._say(words.TOO_MANY_ERRORS)
+            goodbye = self._counts.refusal()
+            if goodbye is not None:
+                self._say(goodbye)
 
     def _close(self) -> None:
         self.closing = True
@@ -487,20 +493,14 @@ class ServerConversation:
         self._reset_transaction()
 
 
-_COMMANDS: dict[str, Callable[[ServerConversation, str, bytes], Event | None]] = {
-    "EHLO": ServerConversation._hello,
-    "HELO": ServerConversation._hello,
-    "LHLO": ServerConversation._hello,
+_COMMANDS: dict[str, Callable[[ServerConversation, bytes], Event | None]] = {
     "STARTTLS": ServerConversation._starttls,
     "AUTH": ServerConversation._auth,
     "MAIL": ServerConversation._mail,
     "RCPT": ServerConversation._rcpt,
     "DATA": ServerConversation._data_command,
     "BDAT": ServerConversation._bdat,
-    "RSET": ServerConversation._rset,
     "NOOP": ServerConversation._noop,
     "HELP": ServerConversation._help,
-    "VRFY": ServerConversation._vrfy,
-    "EXPN": ServerConversation._expn,
     "QUIT": ServerConversation._quit,
 }

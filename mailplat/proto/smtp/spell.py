@@ -73,6 +73,11 @@ def mail_line(
         words.append(f"AUTH={sender.auth if sender.auth == '<>' else encode_xtext(sender.auth)}")
     if sender.require_tls and offers.require_tls and tls:
         words.append("REQUIRETLS")  # RFC 8689 §4.2.1
+    if sender.deliver_by is not None and offers.deliver_by:
+        by = sender.deliver_by
+        words.append(f"BY={by.seconds};{by.mode.value}{'T' if by.trace else ''}")  # RFC 2852 §4
+    if sender.priority and offers.priority:
+        words.append(f"MT-PRIORITY={sender.priority}")  # RFC 6710 §4.2
     return " ".join(words).encode() + b"\r\n"
 
 

@@ -34,6 +34,8 @@ def _transitions() -> dict[tuple[State, str], State]:
         (State.START, "STARTTLS"): State.TLS,
         (State.READY, "STARTTLS"): State.TLS,
         (State.READY, "AUTH"): State.READY,
+        (State.START, "XCLIENT"): State.START,
+        (State.READY, "XCLIENT"): State.START,
         (State.READY, "MAIL"): State.SENDER,
         (State.SENDER, "RCPT"): State.RECIPIENTS,
         (State.RECIPIENTS, "RCPT"): State.RECIPIENTS,

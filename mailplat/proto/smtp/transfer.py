@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mailplat.model.address import Address
-from mailplat.model.envelope import BodyType, Recipient, Sender
+from mailplat.model.envelope import BodyType, ByMode, Recipient, Sender
 from mailplat.model.errors import TooBig
 from mailplat.model.reply import Reply
 from mailplat.proto.smtp.domains import ascii_address
@@ -24,6 +24,8 @@ _NO_EIGHT_BIT = Reply.of(554, "The next server takes no 8-bit message", "5.6.3")
 _NO_BINARY = Reply.of(554, "The next server takes no binary message", "5.6.3")
 _NO_UTF8 = Reply.of(550, "The next server takes no internationalised mail", "5.6.7")
 _NO_REQUIRE_TLS = Reply.of(550, "REQUIRETLS support required", "5.7.30")  # RFC 8689 §4.2.1
+_TOO_LATE = Reply.of(554, "Too late to deliver it within the time that was asked for", "5.4.7")
+_NO_DELIVER_BY = Reply.of(554, "The next server does not promise to deliver in time", "5.3.3")
 _BAD_SENDER = Reply.of(553, "The sender's address cannot be sent", "5.1.7")
 _BAD_RECIPIENT = Reply.of(553, "The address cannot be sent", "5.1.3")
 
@@ -164,8 +166,15 @@ def _refusal(
         return _NO_EIGHT_BIT
     if smtputf8 and not offers.smtputf8:  # RFC 6531 §3.2
         return _NO_UTF8
-    if sender.require_tls and not (tls and offers.require_tls):
+    # a report is not lost for want of it (RFC 8689 §5)
+    if sender.require_tls and sender.address is not None and not (tls and offers.require_tls):
         return _NO_REQUIRE_TLS
+    by = sender.deliver_by
+    if by is not None and by.mode is ByMode.RETURN:
+        if not offers.deliver_by:  # nobody there would take it back in time
+            return _NO_DELIVER_BY
+        if by.seconds <= 0 or by.seconds < offers.least_by:  # RFC 2852 §4
+            return _TOO_LATE
     return None
 
 

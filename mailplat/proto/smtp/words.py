@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from mailplat.model.errors import AuthenticationFailed
 from mailplat.model.reply import Reply
-from mailplat.proto import sasl
-from mailplat.proto.smtp.commands import Data, Event, Login, Mail, Rcpt, StartTLS, Verify
+from mailplat.proto.sasl import exchange as sasl
+from mailplat.proto.smtp.commands import (
+    Data,
+    Event,
+    Expand,
+    Login,
+    Mail,
+    Rcpt,
+    StartTLS,
+    Verify,
+)
 from mailplat.proto.smtp.states import State
 
 __all__ = [
@@ -23,6 +32,7 @@ __all__ = [
     "CHUNK_OK",
     "EXCHANGE_FAILED",
     "GO_AHEAD",
+    "LAST_WORDS",
     "LEAVING",
     "LOGGED_IN",
     "LONG_LINE",
@@ -43,6 +53,7 @@ __all__ = [
     "START_TLS",
     "TLS_ALREADY",
     "TOO_IDLE",
+    "TOO_MANY_DOMAINS",
     "TOO_MANY_ERRORS",
     "TOO_MANY_LOGINS",
     "TOO_MANY_MESSAGES",
@@ -76,6 +87,7 @@ NO_MECHANISM = Reply.of(504, "Authentication mechanism not offered", "5.5.4")
 AUTH_FAILED = Reply.to_error(AuthenticationFailed())
 NO_RECIPIENTS = Reply.of(554, "No valid recipients", "5.5.1")
 TOO_MANY_RECIPIENTS = Reply.of(452, "Too many recipients", "4.5.3")
+TOO_MANY_DOMAINS = Reply.of(452, "Too many domains of recipients", "4.5.3")
 BINARY_DATA = Reply.of(503, "BODY=BINARYMIME needs BDAT", "5.5.1")
 LOST_COUNT = Reply.of(501, "Chunk size cannot be read; closing connection", "5.5.4")
 NO_NAME = Reply.of(501, "Whom?", "5.5.4")
@@ -89,6 +101,8 @@ TOO_IDLE = Reply.of(421, "Too many commands without mail; closing connection", "
 TOO_SLOW = Reply.of(421, "Waited too long; closing connection", "4.4.2")
 BROKEN = Reply.of(421, "Something went wrong here; please try again later", "4.3.0")
 LEAVING = Reply.of(421, "Service shutting down; closing connection", "4.3.2")
+LAST_WORDS = frozenset((BYE, BARE_FEED, NOT_SMTP, LOST_COUNT, NO_CHUNKING))
+"""Behind these the connection ends, as behind every 421 (RFC 5321 §3.8)."""
 EXCHANGE_FAILED = {
     sasl.Failure.CANCELLED: Reply.of(501, "Authentication cancelled", "5.7.0"),
     sasl.Failure.MALFORMED: Reply.of(501, "Authentication response cannot be read", "5.5.2"),
@@ -105,6 +119,7 @@ _ACCEPTANCE: dict[type[Event], Reply] = {
     Rcpt: RECIPIENT_OK,
     Data: GO_AHEAD,
     Verify: PERHAPS,
+    Expand: NO_EXPN,
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.reply import Reply
-from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.commands import (
     Data,
     Event,
@@ -81,6 +81,7 @@ def test_a_mail(dialogue) -> None:  # type: ignore[no-untyped-def]
         "250-DSN",
         "250-CHUNKING",
         "250-BINARYMIME",
+        "250-LIMITS MAILMAX=1000 RCPTMAX=1000",
         "250 HELP",
     ]
     assert client.lines(b"MAIL FROM:<a@b.example>\r\n") == ["250 2.1.0 Sender ok"]
