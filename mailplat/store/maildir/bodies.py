@@ -1,8 +1,7 @@
 """The Maildir's half of the store: where the index's messages have their bytes.
 
-Invariants: before a commit nothing in a mailbox's directory is touched.  What a transaction decides
-goes into the journal in the same transaction, and is done to the files afterwards; so a crash at
-any step leaves the index right and the journal to be done again (``docs/internals/durability.md``).
+Here it is opened, mended after a crash, read and closed.  What happens inside the index's
+transactions is in `deciding`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+from threading import Lock, Thread
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -24,30 +22,28 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from mailplat.interfaces.store import NewMessage
-from mailplat.model.errors import AlreadyExists, ConfigurationFault, MailError, Unavailable
-from mailplat.model.flags import FIRST_KEYWORD, flag_names
-from mailplat.store.index.bodies import Dropped, Wanted
+from mailplat.model.errors import ConfigurationFault
+from mailplat.model.flags import flag_names
+from mailplat.store.index.bodies import Wanted
 from mailplat.store.index.database import Connection
-from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
+from mailplat.store.index.rows import HomeRow, MailboxRow
+from mailplat.store.index.store import IndexedStore
+from mailplat.store.index.transaction import Transaction
+from mailplat.store.maildir import carried, journal
 from mailplat.store.maildir import folders as tables
-from mailplat.store.maildir import journal as journals
 from mailplat.store.maildir.comparing import OutsideLimits
-from mailplat.store.maildir.decisions import Decision, Decisions, cross_out
+from mailplat.store.maildir.deciding import Deciding
+from mailplat.store.maildir.decisions import Decisions
 from mailplat.store.maildir.disk import Disk
-from mailplat.store.maildir.filename import FileName, UniqueNames, letters_of
-from mailplat.store.maildir.folders import Folder, Folders, lasting
+from mailplat.store.maildir.doing import Doing
+from mailplat.store.maildir.filename import UniqueNames
+from mailplat.store.maildir.folders import Folders, lasting
 from mailplat.store.maildir.journal import Journal, Kind, Step
 from mailplat.store.maildir.layout import Layout
-from mailplat.store.maildir.listing import base_of
 from mailplat.store.maildir.mover import Mover, Places
-from mailplat.store.maildir.names import account_directory, folder_directory
 from mailplat.store.maildir.outside import Outside
 from mailplat.store.maildir.reading import Reading
-from mailplat.store.maildir.staging import Staged, Staging
-
-if TYPE_CHECKING:
-    from mailplat.store.index.store import IndexedStore
-    from mailplat.store.index.transaction import Transaction
+from mailplat.store.maildir.staging import Staging
 
 __all__ = ["MaildirBodies", "MaildirLimits"]
 
@@ -58,6 +54,7 @@ _FLAGS_OF = (
     " WHERE m.mailbox = ? AND m.uid = ?"
 )
 _NAME_OF = "SELECT name FROM mailboxes WHERE id = ?"
+_IS_THERE = "SELECT 1 FROM messages WHERE mailbox = ? AND uid = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +64,28 @@ class MaildirLimits:
     Attributes:
         threads: Threads that write new messages and read foreign ones.
         settle_seconds: How long done steps of the journal wait until they are crossed out.
+        carried_bytes: Messages up to this size are carried by the index until their files are
+            durable, where files can be flushed together; 0 flushes each file by itself.
+        carried_together: So are those of one call, up to so many bytes together.
+        carried_backlog: Messages carried at once, about; more wait for a flush of their own.
         outside: How other programs' changes are noticed.
     """
 
     threads: int = 8
     settle_seconds: float = 1.0
+    carried_bytes: int = 64 << 10
+    carried_together: int = 4 << 20
+    carried_backlog: int = 16_384
     outside: OutsideLimits = field(default_factory=OutsideLimits)
 
 
-class MaildirBodies:
+class MaildirBodies(Deciding):
     """See `mailplat.store.index.bodies.Bodies`.
 
     Args:
         root: The store's directory, absolute.
         reactor: Its thread, its clock, its file descriptors.
+        connect: Opens a connection that reads the index.
         limits: How it works.
         disk: Does everything on the file system.
     """
@@ -91,36 +96,54 @@ class MaildirBodies:
         self,
         root: str,
         reactor: Any,
+        connect: Callable[[], Connection],
         limits: MaildirLimits | None = None,
         disk: Disk | None = None,
     ) -> None:
         limits = limits or MaildirLimits()
-        self.layout = Layout(root)
-        self.disk = disk or Disk()
-        self.journal = Journal()
-        self.folders = Folders(self.layout, self.disk)
-        self.names = UniqueNames(time.time)
+        layout, disk, journal = Layout(root), disk or Disk(), Journal()
+        folders, names = Folders(layout, disk), UniqueNames(time.time)
         self.pool = ThreadPool(0, limits.threads, name="mailplat maildir")
         self.pool.threadFactory = _PoolThread
+        self._outside = Outside(self, self.pool, reactor, limits.outside)
+        self._doing = Doing(layout, disk, folders, journal, self._outside.expect, self._read_row)
         self.mover = Mover(
-            self.layout,
-            self.disk,
-            self.folders,
-            self.journal,
+            layout,
+            disk,
+            folders,
+            journal,
+            self._doing,
             self._settled,
-            self._expect,
             settle_seconds=limits.settle_seconds,
         )
-        self._reactor = reactor
-        self._decisions = Decisions(self.journal, self.mover)
-        self._staging = Staging(
-            self.layout, self.disk, self.names, reactor, self.pool, limits.threads
+        super().__init__(
+            layout,
+            disk,
+            journal,
+            folders,
+            names,
+            Decisions(journal, self.mover),
+            self._outside.found,
+            self._outside.forget_home,
         )
-        self._outside = Outside(self, reactor, limits.outside)
-        self._reading = Reading(self.layout, self.disk, self.folders, self.journal, self._vanished)
+        self._reactor = reactor
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._connecting = Lock()
+        self._carried_backlog = limits.carried_backlog
+        self._staging = Staging(
+            layout,
+            disk,
+            names,
+            reactor,
+            self.pool,
+            limits.threads,
+            limits.carried_bytes,
+            limits.carried_together,
+            self._carries,
+        )
+        self._reading = Reading(layout, disk, folders, journal, self._vanished)
         self._store: IndexedStore
-        self._adopted: tuple[str, str] | None = None
-        self._vanishing = False
         self._lock = -1
         self._running = False
 
@@ -130,9 +153,9 @@ class MaildirBodies:
         """See `Bodies.open`."""
         self._store = store
         await deferToThread(self._prepare_root)
-        steps = await store.writer.submit(self._load, self.layout.index)
+        steps, needless = await store.writer.submit(self._load, self.layout.index)
         done, places = await deferToThread(self._recover, steps)
-        operation = partial(cross_out, mover=self.mover, steps=done, places=places)
+        operation = partial(self.decisions.cross_out, steps=[*done, *needless], places=places)
         await store.writer.submit(operation, self.layout.index)
         self._running = True
         self.pool.start()
@@ -144,20 +167,24 @@ class MaildirBodies:
             self.disk.make_directory(directory)
         lock = os.open(self.layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
             raise ConfigurationFault(
                 f"{self.layout.root} is served by another mailplat process: stop that one first"
             ) from None
         self._lock = lock
+        self._doing.together = self.disk.syncs_all(self.layout.root)
 
-    def _load(self, tx: Transaction) -> list[Step]:
-        """Read what a crash left to do; know the folders that it is about."""
-        for statement in (*tables.SCHEMA, *journals.SCHEMA):
+    def _load(self, tx: Transaction) -> tuple[list[Step], list[Step]]:
+        """Read what a crash left to do, and what is not to be done after all.
+
+        Folders that it is about are known from then on.
+        """
+        for statement in (*tables.SCHEMA, *journal.SCHEMA, *carried.SCHEMA):
             tx.run(statement)
         steps = []
-        for number, kind, mailbox, uid, source, target in tx.all(journals.ALL_STEPS):
+        for number, kind, mailbox, uid, source, target in tx.all(journal.ALL_STEPS):
             flags: tuple[str, ...] | None = None
             if kind == Kind.RETITLE:
                 row = tx.one(_FLAGS_OF, (mailbox, uid))
@@ -165,7 +192,17 @@ class MaildirBodies:
             (name,) = tx.one(_NAME_OF, (mailbox,)) or ("",)
             steps.append(Step(number, Kind(kind), mailbox, uid, source, target, flags, name))
             self.folders.find(mailbox, tx)
-        return steps
+        # another program removed these before their files were durable: do not bring them back
+        buried = {(s.mailbox, s.uid) for s in steps if s.kind is Kind.BURY}
+        needless = [
+            step
+            for step in steps
+            if step.kind is Kind.PUBLISH
+            and carried.is_row(step.source)
+            and (step.mailbox, step.uid) not in buried
+            and tx.one(_IS_THERE, (step.mailbox, step.uid)) is None
+        ]
+        return [step for step in steps if step not in needless], needless
 
     def _recover(self, steps: Sequence[Step]) -> tuple[Sequence[Step], Places]:
         """Do what a crash left to do; remove what it left for nothing."""
@@ -194,6 +231,9 @@ class MaildirBodies:
                 await self._store.writer.submit(self._keep_stamps, self.layout.index)
             finally:
                 await deferToThread(self.pool.stop)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -209,7 +249,7 @@ class MaildirBodies:
         self._reactor.callFromThread(self._cross_out, steps, places)
 
     def _cross_out(self, steps: Sequence[Step], places: Places) -> None:
-        operation = partial(cross_out, mover=self.mover, steps=steps, places=places)
+        operation = partial(self.decisions.cross_out, steps=steps, places=places)
         done: Deferred[None] = self._store.writer.submit(operation, self.layout.index)
         done.addErrback(self._not_crossed_out, steps)
 
@@ -229,247 +269,21 @@ class MaildirBodies:
                 await waiting
         return await self._staging.write(messages)
 
+    def _carries(self) -> bool:
+        """Whether the index may carry messages: their files can be written, and flushed later.
+
+        While one cannot be written, new messages go into files first, and are refused if that
+        fails: the index takes no more than it can get rid of.
+        """
+        return (
+            self._doing.together
+            and not self.mover.is_stuck
+            and len(self.journal.carried) < self._carried_backlog
+        )
+
     def done(self, prepared: Sequence[Any]) -> None:
         """See `Bodies.done`."""
         self._staging.discard(prepared)
-
-    def store(self, tx: Transaction, content: int, prepared: Any) -> None:
-        """See `Bodies.store`: bytes belong to messages here, not to contents."""
-
-    def place(
-        self, tx: Transaction, mailbox: MailboxRow, uid: int, mask: int, prepared: Any
-    ) -> str:
-        """See `Bodies.place`."""
-        decision = self._decisions.of(tx)
-        staged: Staged = prepared
-        folder = self._usable(decision, mailbox)
-        base = staged.base
-        if staged.taken:
-            base = self.names.base_like(base)
-            self._link(decision, self.layout.path("", staged.location), base)
-        else:
-            staged.taken = True
-            tx.on_abort(staged.give_back)
-        return self._publish(decision, folder, mailbox, uid, mask, base)
-
-    def link(
-        self,
-        tx: Transaction,
-        source: MailboxRow,
-        rows: Sequence[MessageRow],
-        target: MailboxRow,
-        uids: Sequence[int],
-        masks: Sequence[int],
-    ) -> Sequence[str]:
-        """See `Bodies.link`."""
-        decision = self._decisions.of(tx)
-        folder = self._usable(decision, target)
-        there = self.folders.find(source.id, tx)
-        places = []
-        for row, uid, mask in zip(rows, uids, masks, strict=True):
-            if there is None or source.id in decision.made:
-                raise Unavailable(f"{source.name}: its directory is being made")
-            with there.lock:
-                before = self.journal.locations.get((source.id, row.uid), row.place)
-                base = self.names.base_like(base_of(before))
-                if not self._link(decision, self.layout.path(there.directory, before), base):
-                    there.dirty = True
-                    raise Unavailable(f"UID {row.uid} of {source.name}: its file is gone")
-            places.append(self._publish(decision, folder, target, uid, mask, base))
-        return places
-
-    def _link(self, decision: Decision, path: str, base: str) -> bool:
-        """Give a file a second name in ``tmp``; whether it was there."""
-        target = self.layout.path("", f"tmp/{base}")
-        if self.disk.link(path, target):
-            decision.tx.on_abort(partial(self._unlink, target))
-            return True
-        return False
-
-    def _unlink(self, path: str) -> None:
-        try:
-            self.disk.unlink(path)
-        except MailError as error:
-            _log.warn("a file is removed at the next start: {error}", error=error)
-
-    def _publish(
-        self,
-        decision: Decision,
-        folder: Folder | None,
-        mailbox: MailboxRow,
-        uid: int,
-        mask: int,
-        base: str,
-    ) -> str:
-        """Decide that a file in ``tmp`` becomes a message; give its place."""
-        decision.tx.before_commit("maildir tmp", self._flush_tmp)
-        place = f"new/{base}"
-        flags = flag_names(mask, mailbox.keywords)
-        known = self._letter_of(folder, mask)
-        letters = letters_of(flags, known)
-        if letters:
-            place = "cur/" + FileName(base, letters).in_cur()
-        decision.add(Kind.PUBLISH, mailbox.id, uid, f"tmp/{base}", place)
-        if not _lettered(flags, known):
-            decision.add(Kind.RETITLE, mailbox.id, uid, place, flags=flags)
-        return place
-
-    def _flush_tmp(self) -> None:
-        self.disk.sync_directory(self.layout.tmp)
-
-    def _letter_of(self, folder: Folder | None, mask: int) -> dict[str, str]:
-        """Give the letter of each keyword, where there are keywords among the flags."""
-        if mask >> FIRST_KEYWORD and folder is not None:
-            return self.folders.letter_of(folder)
-        return {}
-
-    def _usable(self, decision: Decision, mailbox: MailboxRow) -> Folder | None:
-        """Give a mailbox's folder, if it is there already; see that files can go there."""
-        if mailbox.id in decision.made:
-            return None
-        folder = self.folders.find(mailbox.id, decision.tx)
-        if folder is not None and mailbox.id not in decision.usable:
-            if not folder.taken_over:
-                raise Unavailable(f"{folder.directory}: is being taken over")
-            directory = self.layout.directory(folder.directory)
-            if self.disk.status(directory) is not None:  # else it is made again
-                for sub in ("new", "cur"):
-                    self.disk.check_directory(f"{directory}/{sub}", self.layout.tmp)
-            decision.usable.add(mailbox.id)
-        return folder
-
-    # flags, and going
-
-    def flagged(
-        self,
-        tx: Transaction,
-        mailbox: MailboxRow,
-        rows: Sequence[MessageRow],
-        masks: Sequence[int],
-    ) -> None:
-        """See `Bodies.flagged`."""
-        decision = self._decisions.of(tx)
-        folder = self.folders.find(mailbox.id, tx)
-        names: dict[int, tuple[str, ...]] = {}
-        for row, mask in zip(rows, masks, strict=True):
-            flags = names.get(mask)
-            if flags is None:
-                flags = names[mask] = flag_names(mask, mailbox.keywords)
-            key = mailbox.id, row.uid
-            if key not in decision.retitled and not self.journal.is_moving(key):
-                known = self._letter_of(folder, mask)
-                letters = FileName.parse(row.place[4:]).letters
-                if _lettered(flags, known) and letters_of(flags, known, letters) == letters:
-                    continue  # another program renamed it so
-            decision.add(Kind.RETITLE, mailbox.id, row.uid, row.place, flags=flags)
-
-    def expunged(
-        self, tx: Transaction, mailbox: MailboxRow, rows: Sequence[MessageRow]
-    ) -> Sequence[str]:
-        """See `Bodies.expunged`."""
-        decision = self._decisions.of(tx)
-        places = []
-        for row in rows:
-            place = self.journal.locations.get((mailbox.id, row.uid), row.place)
-            if not place.startswith(("new/", "cur/")):
-                place = row.place
-            places.append(place)
-            if not self._vanishing:
-                decision.add(Kind.BURY, mailbox.id, row.uid, place)
-        return places
-
-    @contextmanager
-    def vanishing(self) -> Iterator[None]:
-        """What is removed inside is gone from the disk already.  In the writer's thread."""
-        self._vanishing = True
-        try:
-            yield
-        finally:
-            self._vanishing = False
-
-    def drop(self, tx: Transaction, rows: Sequence[Dropped], contents: Sequence[int]) -> None:
-        """See `Bodies.drop`."""
-        decision = self._decisions.of(tx)
-        for row in rows:
-            decision.add(Kind.DROP, row.mailbox, row.uid, row.place)
-
-    # homes and mailboxes
-
-    def home_made(self, tx: Transaction, home: HomeRow) -> None:
-        """See `Bodies.home_made`."""
-        account_directory(home.account)  # refuses names that no directory can have
-
-    def home_deleted(self, tx: Transaction, home: HomeRow) -> None:
-        """See `Bodies.home_deleted`."""
-        decision = self._decisions.of(tx)
-        directory, grave = account_directory(home.account), self.layout.dead_home(home.id)
-        decision.add(Kind.REMOVE_HOME, -home.id, 0, directory, grave)
-        decision.news.append(partial(self._outside.forget_home, home.account, home.id))
-
-    def mailbox_made(self, tx: Transaction, home: HomeRow, mailbox: MailboxRow) -> None:
-        """See `Bodies.mailbox_made`."""
-        decision = self._decisions.of(tx)
-        account = account_directory(home.account)
-        directory = self._directory(account, mailbox.name)
-        decision.claim(account, directory)
-        found = self.disk.status(f"{self.layout.directory(directory)}/cur") is not None
-        if found:
-            decision.news.append(partial(self._outside.found, home.account))
-        else:
-            decision.add(Kind.MAKE, mailbox.id, 0, "", directory, name=mailbox.name)
-        tx.insert(tables.FOLDERS, mailbox.id, home.id, directory, int(not found), 0, 0, 0)
-        folder = Folder(mailbox.id, home.id, directory, not found, (0, 0), 0)
-        decision.made.add(mailbox.id)
-        decision.news.append(partial(self.folders.keep, folder))
-
-    def mailbox_renamed(
-        self, tx: Transaction, home: HomeRow, mailbox: MailboxRow, old_name: str
-    ) -> None:
-        """See `Bodies.mailbox_renamed`."""
-        decision = self._decisions.of(tx)
-        account = account_directory(home.account)
-        folder = self.folders.find(mailbox.id, tx)
-        if folder is None or mailbox.id in decision.made:
-            raise Unavailable(f"{old_name}: its directory is being made")
-        directory = self._directory(account, mailbox.name)
-        decision.claim(account, folder.directory, directory)
-        if self.disk.status(self.layout.directory(directory)) is not None:
-            raise AlreadyExists(f"{self.layout.directory(directory)}: there is such a directory")
-        source = folder.directory
-        decision.add(Kind.RENAME, mailbox.id, 0, source, directory, name=mailbox.name)
-        decision.made.add(mailbox.id)
-        tx.run(tables.SET_DIRECTORY, (directory, mailbox.id))
-
-    def mailbox_deleted(self, tx: Transaction, home: HomeRow, mailbox: MailboxRow) -> None:
-        """See `Bodies.mailbox_deleted`."""
-        decision = self._decisions.of(tx)
-        folder = self.folders.find(mailbox.id, tx)
-        if folder is None or mailbox.id in decision.made:
-            raise Unavailable(f"{mailbox.name}: its directory is being made")
-        tx.run(tables.FORGET_FOLDER, (mailbox.id,))
-        holds = decision.withdraw_burials(mailbox.id) + 1
-        if self._vanishing:
-            decision.news.append(partial(self.folders.forget, mailbox.id))
-        else:
-            decision.claim(account_directory(home.account), folder.directory)
-            grave = self.layout.dead_folder(mailbox.id)
-            decision.add(Kind.REMOVE, mailbox.id, 0, folder.directory, grave)
-            decision.news.append(partial(folder.mark_deleted, holds))
-
-    @contextmanager
-    def adopting(self, name: str, directory: str) -> Iterator[None]:
-        """The mailbox made inside has that directory.  In the writer's thread."""
-        self._adopted = name, directory
-        try:
-            yield
-        finally:
-            self._adopted = None
-
-    def _directory(self, account: str, name: str) -> str:
-        if self._adopted is not None and self._adopted[0] == name:
-            return self._adopted[1]
-        folder = folder_directory(name)
-        return f"{account}/{folder}" if folder else account
 
     # other programs' changes, and reading
 
@@ -484,8 +298,12 @@ class MaildirBodies:
     def _vanished(self, mailbox: int, places: dict[int, str]) -> None:
         self._reactor.callFromThread(self._outside.remove, mailbox, places)
 
-    def _expect(self, path: str) -> bool:
-        return self._outside.expect(path)
+    def _read_row(self, location: str) -> tuple[int, bytes] | None:
+        """Read what the index carries, for a file that has to be written again; in any thread."""
+        with self._connecting:
+            if self._connection is None:
+                self._connection = self._connect()
+            return carried.read_row(self._connection, location)
 
 
 class _PoolThread(Thread):
@@ -493,8 +311,3 @@ class _PoolThread(Thread):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options, daemon=True)
-
-
-def _lettered(flags: Sequence[str], known: dict[str, str]) -> bool:
-    """Whether every keyword has a letter."""
-    return all(flag.startswith("\\") or flag.lower() in known for flag in flags)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
@@ -28,7 +27,10 @@ from mailplat.store.index.messages import (
     set_places,
 )
 from mailplat.store.index.summaries import insert_content
+from mailplat.store.index.transaction import Transaction
 from mailplat.store.keywords import KeywordTable
+from mailplat.store.maildir.carried import is_row
+from mailplat.store.maildir.deciding import Deciding
 from mailplat.store.maildir.disk import Disk
 from mailplat.store.maildir.filename import FileName
 from mailplat.store.maildir.folders import Folder
@@ -36,10 +38,6 @@ from mailplat.store.maildir.layout import Layout
 from mailplat.store.maildir.listing import Moved, base_of
 from mailplat.store.maildir.reading import summary_of_file
 from mailplat.store.maildir.uidlist import UidList
-
-if TYPE_CHECKING:
-    from mailplat.store.index.transaction import Transaction
-    from mailplat.store.maildir.bodies import MaildirBodies
 
 __all__ = ["FoundFile", "add_files", "apply_changes", "describe"]
 
@@ -97,7 +95,7 @@ def describe(
 def add_files(
     tx: Transaction,
     rules: Rules,
-    bodies: MaildirBodies,
+    bodies: Deciding,
     mailbox_id: int,
     files: Sequence[FoundFile],
     since_uid: int,
@@ -137,7 +135,7 @@ def add_files(
 def apply_changes(
     tx: Transaction,
     rules: Rules,
-    bodies: MaildirBodies,
+    bodies: Deciding,
     mailbox_id: int,
     moved: Sequence[Moved],
     missing: Mapping[int, str],
@@ -170,7 +168,7 @@ def apply_changes(
         with folder.lock:
             location = locations.get((mailbox_id, uid), rows[uid].place)
             path = bodies.layout.path(folder.directory, location)
-            there = bodies.disk.status(path) is not None
+            there = is_row(location) or bodies.disk.status(path) is not None
         if there or location != missing[uid]:
             again = True
         else:

@@ -14,21 +14,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 
 from mailplat.model.errors import NoSuchMailbox, Unavailable
 from mailplat.store.index.database import Connection
+from mailplat.store.index.store import IndexedStore
+from mailplat.store.maildir.carried import is_row
 from mailplat.store.maildir.changes import add_files, apply_changes, describe
+from mailplat.store.maildir.deciding import Deciding
 from mailplat.store.maildir.folders import Folder, Stamps, lasting
 from mailplat.store.maildir.layout import location_name, native
 from mailplat.store.maildir.listing import Difference, base_of, difference, locations
 from mailplat.store.maildir.uidlist import UidList
-
-if TYPE_CHECKING:
-    from mailplat.store.index.store import IndexedStore
-    from mailplat.store.maildir.bodies import MaildirBodies
 
 __all__ = ["Comparing", "OutsideLimits"]
 
@@ -79,6 +79,7 @@ class Comparing:
 
     Args:
         bodies: Whose.
+        pool: Its threads read.
         store: The index.
         reactor: Its thread gets the results.
         limits: How.
@@ -87,13 +88,15 @@ class Comparing:
 
     def __init__(
         self,
-        bodies: MaildirBodies,
+        bodies: Deciding,
+        pool: ThreadPool,
         store: IndexedStore,
         reactor: Any,
         limits: OutsideLimits,
         is_told: Callable[[int], bool],
     ) -> None:
         self._bodies = bodies
+        self._pool = pool
         self._store = store
         self._reactor = reactor
         self._limits = limits
@@ -161,20 +164,27 @@ class Comparing:
         bodies = self._bodies
         directory = bodies.layout.directory(folder.directory)
         with folder.lock:
+            # a row is no file: where the message will be, one may be there or not
             moving = {
                 uid: location
                 for (mailbox, uid), location in bodies.journal.locations.copy().items()
                 if mailbox == folder.mailbox
             }
+            unwritten = {uid for uid, location in moving.items() if is_row(location)}
             if moving:
-                for location in [location for location, uid in known.items() if uid in moving]:
-                    uid = known.pop(location)
-                    known[moving[uid]] = uid
+                for location in [at for at, uid in known.items() if uid in moving]:
+                    uid = known[location]
+                    if uid not in unwritten:
+                        del known[location]
+                        known[moving[uid]] = uid
             # "new" before "cur": a file on its way from one to the other is seen at least once
             new, cur = (bodies.disk.names(f"{directory}/{sub}") for sub in ("new", "cur"))
         listed = locations(map(location_name, new), map(location_name, cur))
         listed -= ignored
         found = difference(known, listed)
+        if unwritten:
+            missing = tuple(uid for uid in found.missing if uid not in unwritten)
+            found = Difference(found.added, found.moved, missing, found.doubled)
         buried = bodies.journal.buried(folder.mailbox)
         if buried:
             added = tuple(place for place in found.added if base_of(place) not in buried)
@@ -236,7 +246,7 @@ class Comparing:
                 )
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await deferToThreadPool(self._reactor, self._bodies.pool, work, *args)
+        return await deferToThreadPool(self._reactor, self._pool, work, *args)
 
 
 def _order(location: str, uids: Mapping[str, int]) -> tuple[int, bool, str]:
@@ -245,7 +255,7 @@ def _order(location: str, uids: Mapping[str, int]) -> tuple[int, bool, str]:
     return uids.get(base, 1 << 40), location.startswith("new/"), base
 
 
-def _same_file(bodies: MaildirBodies, folder: Folder, location: str) -> bool:
+def _same_file(bodies: Deciding, folder: Folder, location: str) -> bool:
     """Whether another name with that base is of the same file: a move by link and unlink."""
     path = bodies.layout.path(folder.directory, location)
     status = bodies.disk.status(path)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mailplat.model.errors import Unavailable
 from mailplat.store.index.messages import set_places
+from mailplat.store.index.transaction import Transaction
+from mailplat.store.maildir.carried import BODIES, dropped, is_row, row_location, row_number
+from mailplat.store.maildir.doing import InHand
 from mailplat.store.maildir.journal import (
     PASSING_KINDS,
     STEPS,
@@ -24,11 +26,9 @@ from mailplat.store.maildir.journal import (
     crossed_out,
 )
 from mailplat.store.maildir.mover import Mover
+from mailplat.store.maildir.staging import Staged
 
-if TYPE_CHECKING:
-    from mailplat.store.index.transaction import Transaction
-
-__all__ = ["Decision", "Decisions", "cross_out"]
+__all__ = ["Decision", "Decisions"]
 
 
 class Decision:
@@ -41,6 +41,7 @@ class Decision:
         usable: Mailboxes whose directories were looked at and can take files.
         retitled: Messages whose letters change, by mailbox and UID.
         news: Run after the commit, before the steps are done.
+        durable_rows: Carried bodies that some steps need no more.
     """
 
     def __init__(self, tx: Transaction, journal: Journal, mover: Mover) -> None:
@@ -50,6 +51,9 @@ class Decision:
         self.usable: set[int] = set()
         self.retitled: set[tuple[int, int]] = set()
         self.news: list[Callable[[], None]] = []
+        self.durable_rows: set[int] = set()
+        self._carried: dict[int, tuple[Staged, str]] = {}
+        self._in_hand: dict[int, InHand] = {}
         self._journal = journal
         self._mover = mover
         self._claimed: dict[str, set[str]] = {}
@@ -69,6 +73,21 @@ class Decision:
         self.steps.append(Step(number, kind, mailbox, uid, source, target, flags, name))
         if kind is Kind.RETITLE:
             self.retitled.add((mailbox, uid))
+
+    def carry(self, staged: Staged) -> tuple[str, bool]:
+        """Put a message's bytes into the index, once; give the row, and whether it is new."""
+        known = self._carried.get(id(staged))
+        if known is not None:
+            return known[1], False
+        number = self.tx.next_number("maildir_body")
+        self.tx.insert(BODIES, number, staged.date, staged.data)
+        location = row_location(number)
+        self._carried[id(staged)] = staged, location
+        return location, True
+
+    def hand_over(self, body: InHand) -> None:
+        """The step decided last need not read its bytes from the row."""
+        self._in_hand[self.steps[-1].number] = body
 
     def claim(self, account: str, *directories: str) -> None:
         """This transaction is the only one under way that changes these directories.
@@ -101,6 +120,8 @@ class Decision:
         for step in self.steps:
             if step.kind not in PASSING_KINDS:
                 self.tx.insert(STEPS, *step.values)
+        for sql, args in dropped(self.durable_rows):
+            self.tx.run(sql, args)
         self.tx.flush()
 
     def committed(self) -> None:
@@ -108,7 +129,7 @@ class Decision:
         for tell in self.news:
             tell()
         self._journal.note(self.steps)
-        self._mover.submit(self.steps)
+        self._mover.submit(self.steps, self._in_hand)
 
 
 class Decisions:
@@ -128,19 +149,18 @@ class Decisions:
             tx.on_commit(decision.committed)
         return decision
 
-
-def cross_out(
-    tx: Transaction,
-    mover: Mover,
-    steps: Sequence[Step],
-    places: Mapping[tuple[int, int], str],
-) -> None:
-    """Take durable steps out of the journal, and note where files are now."""
-    for sql, args in crossed_out(steps):
-        tx.run(sql, args)
-    by_mailbox: dict[int, dict[int, str]] = {}
-    for (mailbox, uid), place in places.items():
-        by_mailbox.setdefault(mailbox, {})[uid] = place
-    for mailbox, new in by_mailbox.items():
-        set_places(tx, mailbox, new)
-    tx.on_commit(partial(mover.crossed_out, steps, places))
+    def cross_out(
+        self, tx: Transaction, steps: Sequence[Step], places: Mapping[tuple[int, int], str]
+    ) -> None:
+        """Take durable steps out of the journal, and note where files are now."""
+        for sql, args in crossed_out(steps):
+            tx.run(sql, args)
+        rows = {row_number(step.source) for step in steps if is_row(step.source)}
+        if rows:
+            self.of(tx).durable_rows |= rows  # unless this transaction's own steps need one
+        by_mailbox: dict[int, dict[int, str]] = {}
+        for (mailbox, uid), place in places.items():
+            by_mailbox.setdefault(mailbox, {})[uid] = place
+        for mailbox, new in by_mailbox.items():
+            set_places(tx, mailbox, new)
+        tx.on_commit(partial(self._mover.crossed_out, steps, places))

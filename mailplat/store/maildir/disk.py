@@ -21,6 +21,7 @@ from io import FileIO
 from typing import Final
 
 from mailplat.model.errors import Cannot, MailError, StorageFull, Unavailable
+from mailplat.store.maildir.filesystem import flush_file_system, flushes_as_one
 
 __all__ = ["DIRECTORY_MODE", "FILE_MODE", "Disk", "failure"]
 
@@ -54,7 +55,9 @@ def _told(path: str) -> Iterator[None]:
 class Disk:
     """The file system as it is."""
 
-    def write(self, path: str, blocks: Iterable[bytes], when: int | None = None) -> None:
+    def write(
+        self, path: str, blocks: Iterable[bytes], when: int | None = None, *, flush: bool = True
+    ) -> None:
         """Make a file that is not there yet, and flush its bytes to stable storage.
 
         Its directory entry is durable after `sync_directory`.  Where it fails, no file is left.
@@ -63,6 +66,7 @@ class Disk:
             path: The file.
             blocks: Its bytes.
             when: Its modification time, seconds since 1970; now if None.
+            flush: False leaves the flush to `sync_all`.
         """
         with _told(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -73,7 +77,8 @@ class Disk:
                         view = view[os.write(descriptor, view) :]
                 if when is not None:
                     os.utime(descriptor, (when, when))
-                os.fsync(descriptor)
+                if flush:
+                    os.fsync(descriptor)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(path)
@@ -201,6 +206,15 @@ class Disk:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def syncs_all(self, path: str) -> bool:
+        """Whether `sync_all` can be relied upon for the file system of a directory."""
+        return flushes_as_one(path)
+
+    def sync_all(self, path: str) -> None:
+        """Make durable everything on the file system of a directory: bytes and entries."""
+        with _told(path):
+            flush_file_system(path)
 
     def names(self, path: str) -> Sequence[str]:
         """List a directory; empty if it is not there."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
@@ -25,6 +24,8 @@ from mailplat.store.index.database import Connection
 from mailplat.store.index.folders import delete, get_home, make_mailbox, publish_home, subscribe
 from mailplat.store.index.messages import Rules, get_mailbox
 from mailplat.store.index.rows import HomeRow
+from mailplat.store.index.transaction import Transaction
+from mailplat.store.maildir.deciding import Deciding
 from mailplat.store.maildir.folders import SET_TAKEN_OVER, Folder
 from mailplat.store.maildir.journal import DIRECTORY_KINDS
 from mailplat.store.maildir.names import (
@@ -36,10 +37,6 @@ from mailplat.store.maildir.names import (
     is_shortened,
 )
 from mailplat.store.maildir.uidlist import UidList, read_subscriptions, read_uidlist
-
-if TYPE_CHECKING:
-    from mailplat.store.index.transaction import Transaction
-    from mailplat.store.maildir.bodies import MaildirBodies
 
 __all__ = [
     "HomeLook",
@@ -63,7 +60,7 @@ _NEWEST = (
 )
 
 
-def strange_accounts(connection: Connection, bodies: MaildirBodies) -> list[str]:
+def strange_accounts(connection: Connection, bodies: Deciding) -> list[str]:
     """Name the accounts that have a Maildir below the root, and no home in the index."""
     known = {row[0] for row in connection.all("SELECT account FROM homes")}
     found = []
@@ -96,7 +93,7 @@ class HomeLook:
 
 
 def look_at_home(
-    connection: Connection, bodies: MaildirBodies, home: HomeRow, stamp: int, passed: set[str]
+    connection: Connection, bodies: Deciding, home: HomeRow, stamp: int, passed: set[str]
 ) -> HomeLook:
     """Look at a home; list it if its directory is not as it was.
 
@@ -141,7 +138,7 @@ def look_at_home(
 
 
 def _consider(
-    bodies: MaildirBodies, directory: str, name: str, look: HomeLook, passed: set[str]
+    bodies: Deciding, directory: str, name: str, look: HomeLook, passed: set[str]
 ) -> None:
     """See whether a directory that the index does not know is a mailbox."""
     path = bodies.layout.directory(directory)
@@ -169,7 +166,7 @@ def _long_name(data: bytes) -> str | None:
 def adopt_folders(
     tx: Transaction,
     rules: Rules,
-    bodies: MaildirBodies,
+    bodies: Deciding,
     home_id: int,
     new: Sequence[tuple[str, str]],
 ) -> list[str]:
@@ -189,7 +186,7 @@ def adopt_folders(
 
 
 def forget_folders(
-    tx: Transaction, rules: Rules, bodies: MaildirBodies, home_id: int, gone: Sequence[int]
+    tx: Transaction, rules: Rules, bodies: Deciding, home_id: int, gone: Sequence[int]
 ) -> None:
     """Remove mailboxes whose directories are gone."""
     for mailbox_id in gone:
@@ -223,7 +220,7 @@ class Legacy:
     subscriptions: Sequence[str]
 
 
-def read_legacy(bodies: MaildirBodies, folder: Folder) -> Legacy:
+def read_legacy(bodies: Deciding, folder: Folder) -> Legacy:
     """Read what Dovecot or Courier left in a directory; in a thread."""
     path = bodies.layout.directory(folder.directory)
     uidlist = None
@@ -240,7 +237,7 @@ def read_legacy(bodies: MaildirBodies, folder: Folder) -> Legacy:
     return Legacy(uidlist, subscriptions)
 
 
-def write_marker(bodies: MaildirBodies, folder: Folder) -> None:
+def write_marker(bodies: Deciding, folder: Folder) -> None:
     """Note durably that the list of UIDs was used; in a thread."""
     path = bodies.layout.directory(folder.directory)
     if bodies.disk.status(f"{path}/{_MARKER}") is None:

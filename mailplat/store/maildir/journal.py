@@ -17,6 +17,7 @@ from enum import IntEnum
 
 from mailplat.model.numset import NumSet
 from mailplat.store.index.statements import Insert
+from mailplat.store.maildir.carried import is_row
 from mailplat.store.maildir.listing import base_of
 
 __all__ = [
@@ -46,7 +47,8 @@ class Kind(IntEnum):
     """What is to be done; the numbers stand in the table."""
 
     PUBLISH = 1
-    """Rename a message from ``source`` in ``tmp`` to ``target`` in its mailbox."""
+    """Rename a message from ``source`` in ``tmp`` to ``target`` in its mailbox; or, where
+    ``source`` is a row (see `carried`), write its file there."""
 
     BURY = 2
     """Take a message at ``source`` out of its mailbox; its bytes are kept for now."""
@@ -128,12 +130,16 @@ class Journal:
         """Where a message's file is, by mailbox and UID, if not where the index says."""
         self.retitled: dict[tuple[int, int], int] = {}
         """Messages whose letters are to be changed: the number of the newest such step."""
+        self.carried: dict[tuple[int, int], str] = {}
+        """Messages whose files may not be durable yet: the row that has their bytes."""
 
     def note(self, steps: Iterable[Step]) -> None:
         """These were committed."""
         for step in steps:
             if step.kind is Kind.PUBLISH:
                 self.locations[step.mailbox, step.uid] = step.source
+                if is_row(step.source):
+                    self.carried[step.mailbox, step.uid] = step.source
             elif step.kind is Kind.RETITLE:
                 self.retitled[step.mailbox, step.uid] = step.number
             if step.kind not in PASSING_KINDS:
@@ -144,6 +150,8 @@ class Journal:
         for step in steps:
             if self.retitled.get((step.mailbox, step.uid)) == step.number:
                 del self.retitled[step.mailbox, step.uid]
+            if step.kind is Kind.PUBLISH:
+                self.carried.pop((step.mailbox, step.uid), None)
             left = self._steps.get(step.mailbox)
             if left is not None:
                 left.pop(step.number, None)

@@ -1,9 +1,10 @@
-"""Does the steps of the journal: renames files after the commit that decided it.
+"""Has the steps of the journal done after the commit that decided them (see `doing`).
 
 Few steps are done at once, in the writer's thread, before anybody is told of the commit: who was
-told sees the file.  Many (``STORE 1:*``, a deleted mailbox) are done by a thread of their own, so
-that the writer goes on; until then the journal knows where a file is.  The steps of one mailbox are
-always done in their order.
+told sees the file.  So are all that write what the index carries: their bytes are in hand.  Many
+(``STORE 1:*``, a deleted mailbox) are done by a thread of their own, so that the writer goes on;
+until then the journal knows where a file is.  The steps of one mailbox are always done in their
+order, but that messages may come before what waits.
 
 Then they are *settled*, many together and a second later: the directories are flushed, the index
 learns the new locations, the steps are crossed out.  Nobody waits for that.
@@ -18,26 +19,21 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from twisted.logger import Logger
 
 from mailplat.model.errors import MailError, Unavailable
 from mailplat.store.maildir.disk import Disk
-from mailplat.store.maildir.filename import FileName, letters_of
-from mailplat.store.maildir.folders import KEYWORDS_FILE, Folder, Folders
+from mailplat.store.maildir.doing import SUBDIRECTORIES, Doing, InHand
+from mailplat.store.maildir.folders import Folder, Folders
 from mailplat.store.maildir.journal import DIRECTORY_KINDS, PASSING_KINDS, Journal, Kind, Step
-from mailplat.store.maildir.layout import Layout, dead_location, location_name
-from mailplat.store.maildir.listing import base_of
-from mailplat.store.maildir.names import NAME_FILE, is_shortened
-from mailplat.store.maildir.uidlist import KEYWORD_LETTERS, keywords_file, read_keywords
+from mailplat.store.maildir.layout import Layout
 
 __all__ = ["Mover", "Places"]
 
 _log = Logger()
-
-_SUBDIRECTORIES = ("tmp", "new", "cur")
 
 Places = Mapping[tuple[int, int], str]
 """Locations of messages, by mailbox and UID."""
@@ -51,10 +47,9 @@ class Mover:
         disk: Does it.
         folders: The mailboxes' directories.
         journal: What is to be done.
+        doing: Does one step.
         settled: Told, in any thread, which steps were done durably, and the places that the index
             does not know yet; has them crossed out.
-        expect: Told the paths that will change, so that no notice of ours is taken for others';
-            answers whether what others do there is told.
         at_once: Steps of one commit that are done before anybody is told.
         settle_seconds: How long done steps wait for others to be settled with.
         settle_steps: Done steps that do not wait.
@@ -67,8 +62,8 @@ class Mover:
         disk: Disk,
         folders: Folders,
         journal: Journal,
+        doing: Doing,
         settled: Callable[[Sequence[Step], Places], None],
-        expect: Callable[[str], bool],
         *,
         at_once: int = 256,
         settle_seconds: float = 1.0,
@@ -79,8 +74,8 @@ class Mover:
         self._disk = disk
         self._folders = folders
         self._journal = journal
+        self._doing = doing
         self._settled = settled
-        self._expect = expect
         self._at_once = at_once
         self._settle_seconds = settle_seconds
         self._settle_steps = settle_steps
@@ -92,9 +87,13 @@ class Mover:
         self._done: list[Step] = []
         self._settling: list[Step] = []
         self._failed: list[Step] = []
-        self._touched: set[str] = set()
-        self._unwatched = False
+        self._unflushed = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a step, or a flush, failed and will be tried again."""
+        return bool(self._failed) or self._unflushed
 
     def start(self) -> None:
         """Take steps from now on."""
@@ -108,11 +107,15 @@ class Mover:
             self._queue.put(None)
             thread.join()
 
-    def submit(self, steps: Sequence[Step]) -> None:
+    def submit(self, steps: Sequence[Step], in_hand: Mapping[int, InHand]) -> None:
         """These were committed: do them, now or soon.  In the writer's thread.
 
         Those about directories are done now in any case, and first: a mailbox's directory is
         where the index says before anything is done in it.
+
+        Args:
+            steps: In their order.
+            in_hand: Bytes of messages, by the number of the step that writes them.
         """
         directories = [step for step in steps if step.kind in DIRECTORY_KINDS]
         files = [step for step in steps if step.kind not in DIRECTORY_KINDS]
@@ -121,10 +124,12 @@ class Mover:
                 self._do(directories)
         with self._turn:
             if len(files) <= self._at_once and not self._waiting:
-                self._do(files)
+                self._do(files, in_hand)
                 files = []
             elif files:
-                self._waiting += 1
+                self._do([step for step in files if step.number in in_hand], in_hand)
+                files = [step for step in files if step.number not in in_hand]
+                self._waiting += bool(files)
         self._queue.put(files)
 
     def do_all(self, steps: Sequence[Step]) -> tuple[list[Step], Places]:
@@ -157,7 +162,7 @@ class Mover:
                     changed.add(os.path.dirname(self._layout.directory(path)))
                 if step.kind is Kind.RENAME:
                     changed.update(
-                        f"{self._layout.directory(step.target)}/{s}" for s in _SUBDIRECTORIES
+                        f"{self._layout.directory(step.target)}/{s}" for s in SUBDIRECTORIES
                     )
             for path in sorted(changed) if found else ():
                 self._disk.sync_directory(path)
@@ -231,7 +236,7 @@ class Mover:
     def _flush(self) -> tuple[list[Step], Places]:
         """Make durable what was done; give it, with the places that the index is to learn."""
         with self._turn:
-            touched, self._touched = self._touched, set()
+            touched, written = self._doing.take_touched()
             done, self._done = self._done, []
             self._settling += done
             places = {}
@@ -240,6 +245,9 @@ class Mover:
                 if step.kind is Kind.RETITLE and place is not None:
                     places[step.mailbox, step.uid] = place
         try:
+            if written:
+                self._disk.sync_all(self._layout.root)
+                touched = set()
             # a directory that files came to before the one that they left: no power cut finds
             # them in neither
             for path in sorted(touched, key=lambda path: (path == self._layout.tmp, path)):
@@ -247,19 +255,21 @@ class Mover:
         except MailError as error:
             _log.warn("files were not flushed, which is tried again: {error}", error=error)
             with self._turn:
-                self._touched |= touched
+                self._doing.touch_again(touched, written)
+            self._unflushed = True
             self._retry_at = time.monotonic() + self._retry_seconds
             self.settle_again(done)
             return [], {}
+        self._unflushed = False
         return done, places
 
     # doing; all below with the turn held
 
-    def _do(self, steps: Iterable[Step]) -> None:
+    def _do(self, steps: Iterable[Step], in_hand: Mapping[int, InHand] | None = None) -> None:
         """Do steps; measure each directory once before and once after."""
         before: dict[int, tuple[Folder, tuple[int, int]]] = {}
         stuck = {step.mailbox for step in self._failed}
-        self._unwatched = False
+        self._doing.begin()
         for step in steps:
             try:
                 folder = self._folders.known(step.mailbox)
@@ -268,7 +278,7 @@ class Mover:
                     continue
                 if folder is not None and folder.mailbox not in before and step.uid:
                     before[folder.mailbox] = folder, self._folders.stamps(folder)
-                self._do_one(step, folder)
+                self._doing.do(step, folder, in_hand.get(step.number) if in_hand else None)
             except MailError as error:
                 _log.warn("a file was not moved, which is tried again: {error}", error=error)
                 stuck.add(step.mailbox)
@@ -281,174 +291,4 @@ class Mover:
             with suppress(MailError):
                 if folder.stamps == stamps:
                     folder.stamps = self._folders.stamps(folder)
-                    folder.ours = folder.ours or self._unwatched
-
-    def _do_one(self, step: Step, folder: Folder | None) -> None:
-        if step.kind is Kind.REMOVE_HOME:
-            self._remove_home(step)
-        elif step.kind is Kind.DROP:
-            self._drop(step, folder)
-        elif step.kind is Kind.CLEAR:
-            self._clear(step, folder)
-        elif step.kind is Kind.REMOVE:
-            self._remove_folder(step, folder)
-        elif folder is None:
-            return  # the mailbox was deleted later, before a crash: nothing to do is left
-        elif step.kind is Kind.PUBLISH:
-            self._publish(step, folder)
-        elif step.kind is Kind.BURY:
-            self._bury(step, folder)
-        elif step.kind is Kind.RETITLE:
-            self._retitle(step, folder)
-        elif step.kind is Kind.MAKE:
-            self.make(step.target)
-            self._write_name(step)
-        else:
-            self._rename_folder(step, folder)
-
-    def make(self, directory: str) -> None:
-        """Make a mailbox's directory, from the root, with all that belongs to a Maildir."""
-        path = self._layout.directory(directory)
-        for sub in _SUBDIRECTORIES:
-            self._disk.make_directory(f"{path}/{sub}")
-        self._touched.update((path, os.path.dirname(path)))
-        if "/" in directory and self._disk.status(f"{path}/maildirfolder") is None:
-            # tells deliverers that the quota is counted one level up (Maildir++)
-            self._disk.write(f"{path}/maildirfolder", ())
-
-    def _write_name(self, step: Step) -> None:
-        """Where the directory's name does not tell the mailbox's, keep that inside."""
-        if is_shortened(os.path.basename(step.target)):
-            temporary = f"{self._layout.tmp}/name.{step.mailbox}"
-            self._disk.unlink(temporary)
-            self._disk.write(temporary, (step.name.encode(),))
-            self._disk.rename(temporary, f"{self._layout.directory(step.target)}/{NAME_FILE}")
-
-    def _publish(self, step: Step, folder: Folder) -> None:
-        source = self._layout.path("", step.source)
-        with folder.lock:
-            target = self._layout.path(folder.directory, step.target)
-            try:
-                self._move(source, target)
-            except Unavailable:
-                if self._disk.status(os.path.dirname(target)) is not None:
-                    raise
-                self.make(folder.directory)  # another program took the directory away
-                self._move(source, target)
-        self._journal.settle_location((step.mailbox, step.uid), step.source, step.target)
-
-    def _bury(self, step: Step, folder: Folder) -> None:
-        key = step.mailbox, step.uid
-        location = self._journal.locations.pop(key, step.source)
-        with folder.lock:
-            source = self._layout.path(folder.directory, location)
-            grave = dead_location(*key)
-            if not self._move(source, self._layout.path("", grave)):
-                found = self._search(folder, base_of(location))
-                if found is not None:
-                    self._move(
-                        self._layout.path(folder.directory, found), self._layout.path("", grave)
-                    )
-
-    def _retitle(self, step: Step, folder: Folder) -> None:
-        key = step.mailbox, step.uid
-        with folder.lock:
-            before = self._journal.locations.get(key, step.source)
-            name = FileName.parse(before[4:])
-            letters = letters_of(
-                step.flags or (), self._letters(folder, step.flags or ()), name.letters
-            )
-            now = "cur/" + FileName(name.base, letters).in_cur()
-            if now == before or (before.startswith("new/") and not letters):
-                return
-            if self._move(
-                self._layout.path(folder.directory, before),
-                self._layout.path(folder.directory, now),
-            ):
-                self._journal.locations[key] = now
-            else:
-                folder.dirty = True  # another program was there first: see what it did
-
-    def _rename_folder(self, step: Step, folder: Folder) -> None:
-        old, new = self._layout.directory(step.source), self._layout.directory(step.target)
-        with folder.lock:
-            if self._disk.status(new) is None:
-                self._move(old, new)
-            folder.directory = step.target
-        self._write_name(step)
-        self._touched.update(
-            f"{new}/{sub}" for sub in _SUBDIRECTORIES
-        )  # what was done there before
-
-    def _remove_folder(self, step: Step, folder: Folder | None) -> None:
-        grave = self._layout.directory(step.target)
-        path = self._layout.directory(step.source)
-        with folder.lock if folder else nullcontext():
-            if "/" in step.source:
-                self._move_away(path, grave)
-            else:  # INBOX: its directory is the home
-                self._disk.make_directory(grave)
-                for sub in ("new", "cur"):
-                    self._move_away(f"{path}/{sub}", f"{grave}/{sub}")
-            if folder is not None:
-                folder.directory = step.target
-
-    def _remove_home(self, step: Step) -> None:
-        self._move_away(self._layout.directory(step.source), self._layout.directory(step.target))
-
-    def _move_away(self, path: str, grave: str) -> None:
-        """Move what is to be removed; where that was done before, the path is another's now."""
-        if self._disk.status(grave) is None:
-            self._move(path, grave)
-
-    def _drop(self, step: Step, folder: Folder | None) -> None:
-        """Remove an expunged message's bytes."""
-        path = self._layout.path("", dead_location(step.mailbox, step.uid))
-        if not self._disk.unlink(path) and folder is not None and folder.deleted:
-            self._clear(step, folder)
-
-    def _clear(self, step: Step, folder: Folder | None) -> None:
-        """Remove a deleted directory, once it is out of the journal and nobody reads there."""
-        if folder is None:
-            self._disk.remove_tree(self._layout.directory(step.target))
-            return
-        folder.holds -= 1
-        if not folder.holds:
-            self._disk.remove_tree(self._layout.directory(folder.directory))
-            self._folders.forget(folder.mailbox)
-
-    def _move(self, source: str, target: str) -> bool:
-        told = self._expect(source), self._expect(target)
-        self._unwatched = self._unwatched or not any(told)
-        self._touched.update((os.path.dirname(source), os.path.dirname(target)))
-        return self._disk.rename(source, target)
-
-    def _search(self, folder: Folder, base: str) -> str | None:
-        """Find a message that another program renamed."""
-        directory = self._layout.directory(folder.directory)
-        for sub in ("cur", "new"):
-            for name in self._disk.names(f"{directory}/{sub}"):
-                location = f"{sub}/{location_name(name)}"
-                if base_of(location) == base:
-                    return location
-        return None
-
-    def _letters(self, folder: Folder, flags: Iterable[str]) -> dict[str, str]:
-        """Give the letter of each keyword, in lower case; give one to those that have none."""
-        letters = self._folders.letters(folder)
-        known = {keyword.lower() for keyword in letters.values()}
-        missing = [f for f in flags if not f.startswith("\\") and f.lower() not in known]
-        if missing and len(letters) < len(KEYWORD_LETTERS):
-            directory = self._layout.directory(folder.directory)
-            path = f"{directory}/{KEYWORDS_FILE}"
-            letters = read_keywords(self._disk.read(path) or b"")  # others may have added some
-            known = {keyword.lower() for keyword in letters.values()}
-            free = [letter for letter in KEYWORD_LETTERS if letter not in letters]
-            new = [keyword for keyword in missing if keyword.lower() not in known]
-            letters.update(zip(free, new, strict=False))
-            temporary = f"{self._layout.tmp}/keywords.{folder.mailbox}"
-            self._disk.unlink(temporary)
-            self._disk.write(temporary, (keywords_file(letters),))
-            self._disk.rename(temporary, path)
-            folder.letters = letters
-        return {keyword.lower(): letter for letter, keyword in letters.items()}
+                    folder.ours = folder.ours or self._doing.unwatched

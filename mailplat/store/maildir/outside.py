@@ -19,28 +19,27 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 
 from mailplat.model.errors import MailError
 from mailplat.store.index.database import Connection
 from mailplat.store.index.folders import open_home
 from mailplat.store.index.rows import HomeRow, MailboxRow
+from mailplat.store.index.store import IndexedStore
+from mailplat.store.index.transaction import Transaction
 from mailplat.store.maildir import homes
 from mailplat.store.maildir.changes import apply_changes
 from mailplat.store.maildir.comparing import Comparing, OutsideLimits
+from mailplat.store.maildir.deciding import Deciding
 from mailplat.store.maildir.folders import Folder, lasting
 from mailplat.store.maildir.names import account_directory
 from mailplat.store.maildir.notices import Key, Notices, open_notices
-
-if TYPE_CHECKING:
-    from mailplat.store.index.store import IndexedStore
-    from mailplat.store.index.transaction import Transaction
-    from mailplat.store.maildir.bodies import MaildirBodies
 
 __all__ = ["Outside"]
 
@@ -67,12 +66,16 @@ class Outside:
 
     Args:
         bodies: Whose.
+        pool: Its threads read.
         reactor: Clock, threads and file descriptors.
         limits: How.
     """
 
-    def __init__(self, bodies: MaildirBodies, reactor: Any, limits: OutsideLimits) -> None:
+    def __init__(
+        self, bodies: Deciding, pool: ThreadPool, reactor: Any, limits: OutsideLimits
+    ) -> None:
         self._bodies = bodies
+        self._pool = pool
         self._reactor = reactor
         self._limits = limits
         self._store: IndexedStore
@@ -90,7 +93,9 @@ class Outside:
     async def open(self, store: IndexedStore) -> None:
         """Begin."""
         self._store = store
-        self._comparing = Comparing(self._bodies, store, self._reactor, self._limits, self._told)
+        self._comparing = Comparing(
+            self._bodies, self._pool, store, self._reactor, self._limits, self._told
+        )
         self._open = True
         self._notices = open_notices(self._reactor, self._tell, self._limits.watches)
         await self._make_homes()
@@ -235,7 +240,7 @@ class Outside:
         return result
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await deferToThreadPool(self._reactor, self._bodies.pool, work, *args)
+        return await deferToThreadPool(self._reactor, self._pool, work, *args)
 
     # homes
 
@@ -390,7 +395,7 @@ def _find_home(tx: Transaction, store: IndexedStore, account: str) -> HomeRow:
     return open_home(tx, store.rules, account, store.settings.folders, tell=False).copy()
 
 
-def _find_folder(connection: Connection, bodies: MaildirBodies, mailbox: int) -> Folder | None:
+def _find_folder(connection: Connection, bodies: Deciding, mailbox: int) -> Folder | None:
     return bodies.folders.find(mailbox, connection)
 
 

@@ -26,6 +26,7 @@ from mailplat.model.summary import Summary
 from mailplat.store.index.bodies import Wanted
 from mailplat.store.index.database import Connection
 from mailplat.store.index.statements import Ranges
+from mailplat.store.maildir.carried import is_row, read_row
 from mailplat.store.maildir.disk import Disk
 from mailplat.store.maildir.filename import is_as_it_is
 from mailplat.store.maildir.folders import Folder, Folders
@@ -96,29 +97,43 @@ class Reading:
         for at in positions:
             one = wanted[at]
             if one.place:
-                answers[at] = self._read_expunged(folder, one)
+                answers[at] = self._read_expunged(connection, folder, one)
             elif (place := places.get(one.uid)) is not None:
-                answers[at] = self._read_one(folder, one, place)
+                answers[at] = self._read_one(connection, folder, one, place)
                 if answers[at] is None:
                     lost.append(at)
         if lost:
-            self._find_lost(folder, wanted, lost, places, answers)
+            self._find_lost(connection, folder, wanted, lost, places, answers)
 
-    def _read_one(self, folder: Folder, wanted: Wanted, place: str) -> bytes | None:
+    def _read_one(
+        self, connection: Connection, folder: Folder, wanted: Wanted, place: str
+    ) -> bytes | None:
         """Read a message at a place, or where the journal says that it is."""
+        key = wanted.mailbox, wanted.uid
+        location = self._journal.locations.get(key, place)
+        if is_row(location):
+            # a file may be there that a crash cut short
+            row = read_row(connection, location)
+            if row is not None:
+                return row[1][wanted.start : wanted.stop]
         data = self._fetch(self._layout.path(folder.directory, place), wanted, place)
         if data is None:
-            place = self._journal.locations.get((wanted.mailbox, wanted.uid), place)
+            place = self._journal.locations.get(key, place)
             data = self._fetch(self._layout.path(folder.directory, place), wanted, place)
         return data
 
-    def _read_expunged(self, folder: Folder, wanted: Wanted) -> bytes | None:
+    def _read_expunged(
+        self, connection: Connection, folder: Folder, wanted: Wanted
+    ) -> bytes | None:
         grave = dead_location(wanted.mailbox, wanted.uid)
         data = self._fetch(self._layout.path("", grave), wanted, wanted.place)
-        return data if data is not None else self._read_one(folder, wanted, wanted.place)
+        return (
+            data if data is not None else self._read_one(connection, folder, wanted, wanted.place)
+        )
 
     def _find_lost(
         self,
+        connection: Connection,
         folder: Folder,
         wanted: Sequence[Wanted],
         lost: Sequence[int],
@@ -138,7 +153,8 @@ class Reading:
             gone: dict[int, str] = {}
             for at in lost:
                 place = places[wanted[at].uid]
-                answers[at] = self._read_one(folder, wanted[at], there.get(base_of(place), place))
+                now = there.get(base_of(place), place)
+                answers[at] = self._read_one(connection, folder, wanted[at], now)
                 if answers[at] is None:
                     gone[wanted[at].uid] = place
         folder.dirty = True

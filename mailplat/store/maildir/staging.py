@@ -1,14 +1,18 @@
-"""New messages on their way in: written and flushed before the transaction, many at once.
+"""New messages on their way in: small ones go with the commit, large ones into files before it.
 
-Each goes into a file of its own in ``ROOT/.mailplat/tmp``, in several threads: a file system
-flushes files together that are flushed at the same time.  The directory itself is flushed once for
-all that share a commit.  The file then becomes the message by a rename after the commit (see
-`journal`); what was written for nothing is removed.
+A small message is kept as it is: the transaction puts it into the index (see `carried`), and one
+flush makes it durable together with all that share the commit.
+
+A large one is written and flushed before the transaction.  It goes into a file of its own in
+``ROOT/.mailplat/tmp``, in several threads: a file system flushes files together that are flushed at
+the same time.  The directory itself is flushed once for all that share a commit.  The file then
+becomes the message by a rename after the commit (see `journal`); what was written for nothing is
+removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +40,18 @@ _TOGETHER = 16
 
 @dataclass(slots=True, eq=False)
 class Staged:
-    """A message in ``tmp``.
+    """A message that is ready.
 
     Attributes:
         base: The base of its name.
+        date: Its INTERNALDATE, seconds since 1970.
+        data: Its bytes, if it is to be carried by the index; None if it is in ``tmp``.
         taken: Whether a transaction made it a message of a mailbox.
     """
 
     base: str
+    date: int
+    data: bytes | None = None
     taken: bool = False
 
     def give_back(self) -> None:
@@ -52,7 +60,7 @@ class Staged:
 
     @property
     def location(self) -> str:
-        """Where it is."""
+        """Where it is, if it is in ``tmp``."""
         return f"tmp/{self.base}"
 
 
@@ -66,6 +74,9 @@ class Staging:
         reactor: Its thread gets the results.
         pool: Its threads write.
         threads: How many of them one call uses at most.
+        carried_bytes: Messages up to this size are carried by the index.
+        carried_together: As long as those of one call are no more than so many bytes together.
+        carries: Whether any are at the moment.
     """
 
     def __init__(
@@ -76,6 +87,9 @@ class Staging:
         reactor: Any,
         pool: ThreadPool,
         threads: int,
+        carried_bytes: int,
+        carried_together: int,
+        carries: Callable[[], bool],
     ) -> None:
         self._layout = layout
         self._disk = disk
@@ -83,20 +97,28 @@ class Staging:
         self._reactor = reactor
         self._pool = pool
         self._threads = threads
+        self._carried_bytes = carried_bytes
+        self._carried_together = carried_together
+        self._carries = carries
 
     async def write(self, messages: Sequence[NewMessage]) -> list[Staged]:
-        """Write messages; in one that fails, nothing is left of any.
+        """Make messages ready; where one fails, nothing is left of any.
 
         Raises:
             StorageFull: There is no room.
             Unavailable: They cannot be written.
         """
+        if self._may_carry(messages):
+            return [
+                Staged(self._names.base(m.body.size), m.date, m.body.read(0, m.body.size))
+                for m in messages
+            ]
         share = max(_TOGETHER, -(-len(messages) // self._threads))
         staged: list[Staged] = []
         tasks: list[Deferred[None]] = []
         for start in range(0, len(messages), share):
             some = messages[start : start + share]
-            mine = [Staged(self._names.base(message.body.size)) for message in some]
+            mine = [Staged(self._names.base(m.body.size), m.date) for m in some]
             staged += mine
             tasks.append(deferToThreadPool(self._reactor, self._pool, self._write, some, mine))
         failures: list[Failure] = []
@@ -108,6 +130,15 @@ class Staging:
             failures[0].raiseException()
         return staged
 
+    def _may_carry(self, messages: Sequence[NewMessage]) -> bool:
+        """Whether the index carries these; what is not in memory takes a thread in any case."""
+        if not self._carries():
+            return False
+        bodies = [message.body for message in messages]
+        return sum(body.size for body in bodies) <= self._carried_together and all(
+            body.in_memory and body.size <= self._carried_bytes for body in bodies
+        )
+
     def _write(self, messages: Sequence[NewMessage], staged: Sequence[Staged]) -> None:
         for message, one in zip(messages, staged, strict=True):
             path = self._layout.path("", one.location)
@@ -115,7 +146,11 @@ class Staging:
 
     def discard(self, staged: Sequence[Staged]) -> None:
         """Remove those that no transaction took."""
-        paths = [self._layout.path("", one.location) for one in staged if not one.taken]
+        paths = [
+            self._layout.path("", one.location)
+            for one in staged
+            if not one.taken and one.data is None
+        ]
         if paths:
             self._pool.callInThread(self._remove, paths)
 

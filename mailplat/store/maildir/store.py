@@ -7,6 +7,7 @@ and `layout` for what else is there.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from mailplat.interfaces.plugins import StoreSettings
@@ -42,6 +43,7 @@ def maildir_store(
     if not argument:
         raise ConfigurationFault("maildir: wants a directory, as in maildir:/var/mail")
     root = os.path.abspath(os.path.join(settings.directory, argument))
-    bodies = MaildirBodies(root, settings.reactor, limits, disk)
     database = SQLiteDatabase(Path(Layout(root).index))
+    connect = partial(database.connect, writes=False)
+    bodies = MaildirBodies(root, settings.reactor, connect, limits, disk)
     return IndexedStore(database, bodies, settings, index_limits)

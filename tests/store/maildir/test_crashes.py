@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,10 +27,19 @@ if TYPE_CHECKING:
     from tests.store.maildir.conftest import Maildirs
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
+LAZY = MaildirLimits(settle_seconds=3600, outside=OutsideLimits(look_seconds=0, poll_seconds=0))
 RUSHED = MaildirLimits(settle_seconds=0, outside=OutsideLimits(look_seconds=0, poll_seconds=0))
 
 State = dict[tuple[str, str], dict[int, tuple[str, frozenset[str]]]]
 """Subject and flags of each message, by account, mailbox and UID."""
+
+
+class Lost(Enum):
+    """What a disk forgets of what was not flushed."""
+
+    NOTHING = "killed"
+    ALL = "power cut"
+    BYTES = "power cut, entries written"
 
 
 class StoppingDisk(Disk):
@@ -37,13 +47,14 @@ class StoppingDisk(Disk):
 
     Args:
         operations: How many it does.
-        power: Whether changes of directories that were not flushed are undone by `cut`.
+        lost: What `cut` undoes of what was not flushed.
     """
 
-    def __init__(self, operations: int = 1 << 30, power: bool = False) -> None:
+    def __init__(self, operations: int = 1 << 30, lost: Lost = Lost.NOTHING) -> None:
         self.left = operations
         self.done = 0
-        self._power = power
+        self._lost = lost
+        self._unflushed: set[int] = set()
         self._changes: list[tuple[set[str], Callable[[], None]]] = []
 
     def _count(self) -> None:
@@ -54,13 +65,19 @@ class StoppingDisk(Disk):
     def _note(self, directories: Iterable[str], undo: Callable[[], None]) -> None:
         self._changes.append(({os.path.dirname(path) for path in directories}, undo))
 
-    def write(self, path: str, blocks: Iterable[bytes], when: int | None = None) -> None:
+    def write(
+        self, path: str, blocks: Iterable[bytes], when: int | None = None, *, flush: bool = True
+    ) -> None:
         """Write; half a file, if it is the last operation."""
         if self.done == self.left:
             with suppress(OSError):
                 Path(path).write_bytes(b"".join(blocks)[:20])
         self._count()
-        super().write(path, blocks, when)
+        super().write(path, blocks, when, flush=flush)
+        number = os.stat(path).st_ino
+        self._unflushed.discard(number)
+        if not flush:
+            self._unflushed.add(number)
         self._note([path], lambda: os.unlink(path))
 
     def rename(self, old: str, new: str) -> bool:
@@ -103,9 +120,24 @@ class StoppingDisk(Disk):
             directories.discard(path)
         self._changes = [change for change in self._changes if change[0]]
 
-    def cut(self) -> None:
-        """Undo what was not flushed, if the power went."""
-        for _, undo in reversed(self._changes if self._power else []):
+    def sync_all(self, path: str) -> None:
+        """Flush everything."""
+        self._count()
+        super().sync_all(path)
+        self._changes.clear()
+        self._unflushed.clear()
+
+    def cut(self, root: Path) -> None:
+        """Undo what was not flushed, if the power went; of bytes, something else each time."""
+        if self._lost is Lost.NOTHING:
+            return
+        for path in root.glob("**/*"):
+            if path.parent.name in {"tmp", "new", "cur", "dead"} and path.is_file():
+                status = path.stat()
+                if status.st_ino in self._unflushed:
+                    left = (b"", path.read_bytes()[: status.st_size // 2], bytes(status.st_size))
+                    path.write_bytes(left[self.done % 3])
+        for _, undo in reversed(self._changes if self._lost is Lost.ALL else []):
             with suppress(OSError):
                 undo()
 
@@ -209,12 +241,17 @@ def files_are_right(root: Path, state: State) -> None:
     assert not list((root / ".mailplat/dead").iterdir())
 
 
-async def run(maildirs: Maildirs, disk: Disk, states: list[State] | None = None) -> int:
+async def run(
+    maildirs: Maildirs,
+    disk: Disk,
+    states: list[State] | None = None,
+    limits: MaildirLimits = RUSHED,
+) -> int:
     """Do all steps until one fails; tell how many were acknowledged."""
     acknowledged = -1
     store: IndexedStore | None = None
     try:
-        store = await maildirs.open(disk, RUSHED)
+        store = await maildirs.open(disk, limits)
         home = await store.open_home(ALICE)
         acknowledged = 0
         for number, step in enumerate(STEPS, 1):
@@ -256,19 +293,23 @@ async def expect(maildirs: Maildirs) -> tuple[list[State], int]:
     return _expected[0]
 
 
-@pytest.mark.parametrize("power", [False, True], ids=["killed", "power cut"])
+@pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.value)
+@pytest.mark.parametrize("limits", [RUSHED, LAZY], ids=["settled soon", "settled late"])
 @pytest.mark.parametrize("part", range(4))
 @pytest_twisted.ensureDeferred
-async def test_the_disk_stops(memory: Path, maildirs: Maildirs, part: int, power: bool) -> None:
+async def test_the_disk_stops(
+    memory: Path, maildirs: Maildirs, part: int, limits: MaildirLimits, lost: Lost
+) -> None:
     """Each operation is the last one, once; what follows is one of the states that may be."""
     states, operations = await expect(maildirs)
     # what a kill leaves is mostly what a power cut leaves too: try it at every second operation
-    for stop in range(part if power else 2 * part, operations + 1, 4 if power else 8):
+    often = 1 if lost is Lost.ALL else 2
+    for stop in range(often * part, operations + 1, often * 4):
         maildirs.root = memory / f"{stop}"
         maildirs.root.mkdir()
-        disk = StoppingDisk(stop, power)
-        acknowledged = await run(maildirs, disk)
-        disk.cut()
+        disk = StoppingDisk(stop, lost)
+        acknowledged = await run(maildirs, disk, limits=limits)
+        disk.cut(maildirs.root)
 
         store = await maildirs.open(limits=RUSHED)
         state = await state_of(store)

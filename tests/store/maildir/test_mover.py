@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from tests.store.maildir.conftest import Maildirs
 
 ALICE = "alice@example.org"
+QUICK = MaildirLimits(
+    settle_seconds=0.05, outside=OutsideLimits(look_seconds=0, poll_seconds=0, notice_seconds=0)
+)
 
 
 class FailingDisk(Disk):
@@ -41,11 +47,13 @@ class FailingDisk(Disk):
             raise Unavailable(f"{old}: the disk says no")
         return super().rename(old, new)
 
-    def write(self, path: str, blocks: Iterable[bytes], when: int | None = None) -> None:
+    def write(
+        self, path: str, blocks: Iterable[bytes], when: int | None = None, *, flush: bool = True
+    ) -> None:
         """Fail for want of room."""
         if self.writing is not None:
             raise failure(OSError(self.writing, "told to fail"), path)
-        super().write(path, blocks, when)
+        super().write(path, blocks, when, flush=flush)
 
 
 async def settled(store: IndexedStore) -> None:
@@ -143,7 +151,7 @@ async def test_a_directory_that_could_not_be_renamed(maildirs: Maildirs) -> None
 async def test_nothing_is_stored(maildirs: Maildirs, number: int, error: type[Unavailable]) -> None:
     """A disk without room, or without leave: an error that names the path, and no message."""
     disk = FailingDisk()
-    store = await maildirs.open(disk)
+    store = await maildirs.open(disk, replace(QUICK, carried_bytes=0))
     home = await store.open_home(ALICE)
     disk.writing = number
     with pytest.raises(error) as raised:
@@ -152,6 +160,69 @@ async def test_nothing_is_stored(maildirs: Maildirs, number: int, error: type[Un
     disk.writing = None
     assert (await home.append("INBOX", [new_message(mail(1))])).uids == (1,)
     assert len(maildirs.files()) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_carried_message_whose_file_cannot_be_written(maildirs: Maildirs) -> None:
+    """It is served from the index; the next one is refused; both end once the disk has room."""
+    disk = FailingDisk()
+    store = await maildirs.open(disk)
+    home = await store.open_home(ALICE)
+    disk.writing = errno.ENOSPC
+    (uid,) = (await home.append("INBOX", [new_message(mail(1))])).uids
+    with pytest.raises(StorageFull):
+        await home.append("INBOX", [new_message(mail(2))])
+    mailbox = await home.open_mailbox("INBOX")
+    assert list((await mailbox.state(False)).uids) == [uid]
+    assert await mailbox.bodies([BodyRange(uid, 0, 1 << 20)]) == [mail(1)]
+    assert await mailbox.bodies([BodyRange(uid, 2, 7)]) == [mail(1)[2:7]]
+    assert maildirs.files() == []
+    mailbox.close()
+    disk.writing = None
+    await maildirs.close(store)
+    assert len(maildirs.files()) == 1
+    store = await maildirs.open(disk)
+    home = await store.open_home(ALICE)
+    await home.append("INBOX", [new_message(mail(2))])
+    assert len(maildirs.files()) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_not_flushed_yet_is_copied_and_moved(maildirs: Maildirs) -> None:
+    """A copy of a carried message is carried too; rows go when all files are durable."""
+    store = await maildirs.open(limits=replace(QUICK, settle_seconds=3600))
+    home = await store.open_home(ALICE)
+    uids = (await home.append("INBOX", [new_message(mail(n)) for n in range(3)])).uids
+    mailbox = await home.open_mailbox("INBOX")
+    await mailbox.copy(NumSet.of(uids[:1]), "Sent")
+    await mailbox.move(NumSet.of(uids[1:2]), "Sent")
+    bodies = store.bodies
+    assert isinstance(bodies, MaildirBodies)
+    assert len(bodies.journal.carried) == 5
+    assert len(maildirs.files()) == len(maildirs.files(".Sent")) == 2
+    mailbox.close()
+    await maildirs.close(store)
+    index = sqlite3.connect(maildirs.root / ".mailplat/index.sqlite")
+    assert index.execute("SELECT count(*) FROM maildir_bodies").fetchone() == (0,)
+    assert index.execute("SELECT count(*) FROM maildir_steps").fetchone() == (0,)
+    index.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_program_removed_what_was_not_durable(maildirs: Maildirs) -> None:
+    """A crash does not bring back what the index knows to be removed."""
+    store = await maildirs.open(limits=replace(QUICK, settle_seconds=3600))
+    home = await store.open_home(ALICE)
+    await home.append("INBOX", [new_message(mail(n)) for n in range(2)])
+    (maildirs.root / ALICE / maildirs.files()[0]).unlink()
+    assert (await home.status(["INBOX"]))["INBOX"].messages == 1
+    copied = maildirs.root.with_name("copied")
+    shutil.copytree(maildirs.root, copied)  # what a crash would leave
+    maildirs.root = copied
+    store = await maildirs.open()
+    assert len(maildirs.files()) == 1
+    home = await store.open_home(ALICE)
+    assert (await home.status(["INBOX"]))["INBOX"].messages == 1
 
 
 @pytest_twisted.ensureDeferred
@@ -188,9 +259,13 @@ def test_check_directory(maildirs: Maildirs) -> None:
 async def test_one_process_at_a_time(maildirs: Maildirs) -> None:
     """Another process that has the root open keeps this one out, with a word why."""
     store = await maildirs.open()
+    with pytest.raises(ConfigurationFault, match="another mailplat"):
+        await maildirs.open()  # nor has one process two stores there
+    maildirs.opened.pop()
+    await store.open_home(ALICE)
     await maildirs.close(store)
     lock = maildirs.root / ".mailplat" / "lock"
-    hold = f"import fcntl, sys; f = open({str(lock)!r}, 'w'); fcntl.lockf(f, fcntl.LOCK_EX);"
+    hold = f"import fcntl, sys; f = open({str(lock)!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
     with subprocess.Popen(
         [sys.executable, "-c", hold + "print(flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE,
