@@ -22,7 +22,7 @@ from mailplat.model.numset import NumSet
 from mailplat.store.index.rows import MailboxRow
 from mailplat.store.index.transaction import MailboxChanged
 
-__all__ = ["MEMORY_COLUMNS", "Columns", "Ghost", "Loaded", "joined"]
+__all__ = ["MEMORY_COLUMNS", "Columns", "Ghost", "Loaded", "News", "joined"]
 
 Slices = Sequence[tuple[int, int]]
 
@@ -57,6 +57,26 @@ class Loaded:
     contents: array[int]
 
 
+@dataclass(slots=True)
+class News:
+    """What happened in a mailbox after a MODSEQ.
+
+    Attributes:
+        row: The mailbox now.
+        vanished: UIDs that are gone.
+        uids, masks, modseqs, sizes, dates, contents: Messages that came or have other flags.
+    """
+
+    row: MailboxRow
+    vanished: NumSet
+    uids: array[int]
+    masks: array[int]
+    modseqs: array[int]
+    sizes: array[int]
+    dates: array[int]
+    contents: array[int]
+
+
 class _Recent(NamedTuple):
     """One change: the first UID that came with it (0 if none), and what else it did."""
 
@@ -75,13 +95,15 @@ class Columns:
 
     Attributes:
         modseq: Up to here all changes are in.
-        stale: Something was missed: load again before using.
+        stale: Something was missed: read it before using.
+        doubtful: What is here may be wrong: read all of it again.
         gone: The mailbox was deleted.
     """
 
     def __init__(self, loaded: Loaded, recent_limit: int = 1024) -> None:
         self.id = loaded.row.id
         self.stale = False
+        self.doubtful = False
         self.gone = False
         self.gone_places: dict[int, str] = {}
         self.ghosts: dict[int, Ghost] = {}
@@ -97,12 +119,35 @@ class Columns:
         self.sizes = loaded.sizes
         self.dates = loaded.dates
         self.contents = loaded.contents
-        self.stale = False
+        self._begin_log(loaded.row)
+
+    def catch_up(self, news: News) -> None:
+        """Take what happened since `modseq`, and was missed."""
+        if news.vanished:
+            self._remove(news.vanished, news.row.modseq, {})
+        start = bisect_right(news.uids, self.uids[-1] if self.uids else 0)
+        for uid, mask, modseq in zip(
+            news.uids[:start], news.masks[:start], news.modseqs[:start], strict=True
+        ):
+            at = bisect_left(self.uids, uid)
+            self.masks[at] = mask
+            self.modseqs[at] = modseq
+        self.uids += news.uids[start:]
+        self.masks += news.masks[start:]
+        self.modseqs += news.modseqs[start:]
+        self.sizes += news.sizes[start:]
+        self.dates += news.dates[start:]
+        self.contents += news.contents[start:]
+        self._begin_log(news.row)
+
+    def _begin_log(self, row: MailboxRow) -> None:
+        """All is in up to here; what was before is not remembered."""
+        self.stale = self.doubtful = False
         self._log: list[_Recent] = []
         self._log_modseqs: list[int] = []
-        self._log_start = loaded.row.modseq
+        self._log_start = row.modseq
         self._answers: dict[int, Changes] = {}
-        self._take_row(loaded.row)
+        self._take_row(row)
 
     def _take_row(self, row: MailboxRow) -> None:
         self.modseq = row.modseq

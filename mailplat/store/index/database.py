@@ -11,14 +11,34 @@ statement with many rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-__all__ = ["Connection", "Database", "Dialect", "Row"]
+__all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "Connection",
+    "Database",
+    "Dialect",
+    "Following",
+    "IndexDatabase",
+    "Row",
+    "Touched",
+]
 
 Row = tuple[Any, ...]
+
+Touched = frozenset[tuple[int, int]]
+"""What a commit changed of what others may have in memory: ids of homes, each with that of one of
+its mailboxes, or with 0 for its list of mailboxes and what else is the home's own."""
+
+NOTHING: Final[Touched] = frozenset()
+"""Nobody needs to hear of it."""
+
+EVERYTHING: Final[Touched] = frozenset({(0, 0)})
+"""Anything may have changed."""
 
 
 class Dialect(Protocol):
@@ -32,13 +52,19 @@ class Dialect(Protocol):
     def __hash__(self) -> int:
         """As any object's."""
 
-    def joined_numbers(self, expression: str) -> str:
-        """Aggregate numbers into text, separated by commas."""
+    def joined_numbers(self, expression: str, by: str = "") -> str:
+        """Aggregate numbers into text, separated by commas.
 
-    def joined_lines(self, expression: str) -> str:
-        """Aggregate texts without line ends into one, a line each."""
+        Args:
+            expression: The numbers.
+            by: What orders them, where the rows that are read are not in order by themselves:
+                in SQLite they are, if a statement's tables stand in the order to be read.
+        """
 
-    def joined_bytes(self, expression: str) -> str:
+    def joined_lines(self, expression: str, by: str = "") -> str:
+        """Aggregate texts without line ends into one, a line each, likewise."""
+
+    def joined_bytes(self, expression: str, by: str = "") -> str:
         """Aggregate byte strings into one, in the order of `joined_numbers` beside it."""
 
     def length(self, expression: str) -> str:
@@ -65,8 +91,15 @@ class Connection(Protocol):
     def begin(self) -> None:
         """Begin a transaction that writes; nobody else writes until it ends."""
 
-    def commit(self) -> None:
-        """Make the transaction durable; who returns from here survives a power cut."""
+    def commit(self, touched: Collection[tuple[int, int]] = NOTHING) -> None:
+        """Make the transaction durable; who returns from here survives a power cut.
+
+        Args:
+            touched: What others may have in memory, see `Touched`.
+        """
+
+    def can_commit(self) -> bool:
+        """Whether the transaction stands, whatever failed in it: some errors end it."""
 
     def rollback(self) -> None:
         """Undo the transaction; never raises."""
@@ -77,8 +110,8 @@ class Connection(Protocol):
     def check(self) -> Sequence[str]:
         """Say what the database finds wrong with its own files; reads all of them."""
 
-    def others_wrote(self) -> bool:
-        """Whether another connection may have written since this was asked last."""
+    def others_wrote(self) -> Touched:
+        """What other connections committed between the last call and `begin`."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -91,9 +124,6 @@ class Database(Protocol):
     name: str
     """For messages to the operator."""
 
-    search_path: Path | None
-    """A file for the index of text, beside the database; None where it can search by itself."""
-
     def create(self) -> None:
         """Make the database if it is not there, with the schema; check it if it is.
 
@@ -103,3 +133,27 @@ class Database(Protocol):
 
     def connect(self, *, writes: bool) -> Connection:
         """Open a connection; may be used by another thread than this one."""
+
+
+class Following(Protocol):
+    """Hears of what other processes commit."""
+
+    def start(self) -> Awaitable[None]:
+        """Hear from now on."""
+
+    def stop(self) -> Awaitable[None]:
+        """Hear no more."""
+
+
+class IndexDatabase(Database, Protocol):
+    """Where a store's index is."""
+
+    search_path: Path | None
+    """A file for the index of text, beside the database; None where it can search by itself."""
+
+    def follow(self, reactor: Any, tell: Callable[[], None]) -> Following | None:
+        """Make what tells, in the reactor's thread, that another process committed something.
+
+        Returns:
+            None where only looking shows it (`Connection.others_wrote`).
+        """

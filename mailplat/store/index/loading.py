@@ -7,11 +7,12 @@ Each reads within one snapshot, in blocks of many messages: one row of the datab
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 from mailplat.model.changes import Changes
 from mailplat.model.numset import NumSet
 from mailplat.store.index import statements
-from mailplat.store.index.columns import Loaded
+from mailplat.store.index.columns import Loaded, News
 from mailplat.store.index.database import Connection, Dialect
 from mailplat.store.index.summaries import numbers
 
@@ -36,6 +37,11 @@ class MailboxReader:
             f"SELECT {joined('uid mask modseq size date content')} FROM ("
             "SELECT uid, mask, modseq, size, date, content FROM messages"
             f" WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT {_BLOCK}) block"
+        )
+        self._news = (
+            f"SELECT {joined('uid mask modseq size date content')} FROM ("
+            "SELECT uid, mask, modseq, size, date, content FROM messages"
+            " WHERE mailbox = ? AND modseq > ? ORDER BY uid) block"
         )
         self._changed = (
             f"SELECT {joined('uid mask modseq added')} FROM ("
@@ -82,9 +88,7 @@ class MailboxReader:
             # the log does not go back so far: name every UID that is not there
             vanished = NumSet.span(1, mailbox.uid_next - 1) - self._present(connection, mailbox_id)
         else:
-            ranges = connection.one(self._vanished, (mailbox_id, modseq)) or (None, None)
-            pairs = zip(numbers(ranges[0]), numbers(ranges[1]), strict=True)
-            vanished = NumSet.from_ranges(pairs)
+            vanished = self._gone_since(connection, mailbox_id, modseq)
         return Changes(
             modseq=mailbox.modseq,
             added=array("I", [uid for uid, came in zip(uids, added, strict=True) if came > modseq]),
@@ -93,6 +97,27 @@ class MailboxReader:
             modseqs=array("q", [modseqs[i] for i in changed]),
             vanished=vanished,
         )
+
+    def news(self, connection: Connection, mailbox_id: int, modseq: int) -> News | Loaded | None:
+        """Read what memory missed after a MODSEQ; all rows if that cannot be told.
+
+        Returns:
+            None if the mailbox is not there.
+        """
+        row = connection.one(statements.MAILBOX, (mailbox_id,))
+        if row is None:
+            return None
+        mailbox = statements.mailbox_row(row)
+        if modseq < mailbox.log_start or mailbox.modseq < modseq:
+            return self.load(connection, mailbox_id)
+        found: Sequence[str | None] = connection.one(self._news, (mailbox_id, modseq)) or [None] * 6
+        uids, *columns = map(numbers, found)
+        vanished = self._gone_since(connection, mailbox_id, modseq)
+        return News(mailbox, vanished, array("I", uids), *(array("q", one) for one in columns))
+
+    def _gone_since(self, connection: Connection, mailbox_id: int, modseq: int) -> NumSet:
+        ranges = connection.one(self._vanished, (mailbox_id, modseq)) or (None, None)
+        return NumSet.from_ranges(zip(numbers(ranges[0]), numbers(ranges[1]), strict=True))
 
     def _present(self, connection: Connection, mailbox_id: int) -> NumSet:
         loaded = self.load(connection, mailbox_id)

@@ -76,8 +76,8 @@ _NUMBERS = "uid content mask modseq added size date saved"
 @cache
 def _rows_statement(dialect: Dialect, columns: str, lines: str = "") -> statements.Ranges:
     """Write the query for messages of a set: one row, each column joined."""
-    selected = [dialect.joined_numbers(f"m.{column}") for column in columns.split()]
-    selected += [dialect.joined_lines(f"m.{column}") for column in lines.split()]
+    selected = [dialect.joined_numbers(f"m.{column}", "m.uid") for column in columns.split()]
+    selected += [dialect.joined_lines(f"m.{column}", "m.uid") for column in lines.split()]
     return statements.Ranges(
         f"{{want}} SELECT {', '.join(selected)} FROM want CROSS JOIN messages m"
         " WHERE m.mailbox = ? AND m.uid BETWEEN want.first AND want.last"

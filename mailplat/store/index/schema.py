@@ -11,6 +11,9 @@ carry their counters, changed in the transaction that changes what they count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -25,10 +28,20 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-__all__ = ["APPLICATION_ID", "CHUNK", "CHUNK_BITS", "SCHEMA_VERSION", "metadata", "script"]
+from mailplat.model.errors import ConfigurationFault
 
-SCHEMA_VERSION = 1
-"""What this code reads and writes; an older schema is upgraded, a newer one is refused."""
+__all__ = [
+    "APPLICATION_ID",
+    "CHUNK",
+    "CHUNK_BITS",
+    "SCHEMA_VERSION",
+    "check_version",
+    "metadata",
+    "script",
+]
+
+SCHEMA_VERSION = 2
+"""What this code reads and writes: the newest revision of ``mailplatctl db``."""
 
 APPLICATION_ID = 0x4D504C54
 """Marks a SQLite file as ours ("MPLT"), in its header."""
@@ -44,6 +57,9 @@ metadata = MetaData()
 # ids are given by counters, not by the database: they are never given twice
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
+# names are compared byte by byte everywhere
+_Name = Text().with_variant(Text(collation="C"), "postgresql")
+
 counters = Table(
     "counters",
     metadata,
@@ -55,7 +71,7 @@ homes = Table(
     "homes",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=False),
-    Column("account", Text, nullable=False, unique=True),
+    Column("account", _Name, nullable=False, unique=True),
     Column("modseq", BigInteger, nullable=False),
     Column("storage", BigInteger, nullable=False),
     Column("messages", BigInteger, nullable=False),
@@ -69,7 +85,7 @@ mailboxes = Table(
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=False),
     Column("home", _Id, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("name", _Name, nullable=False),
     Column("mailbox_id", Text, nullable=False),
     Column("uid_validity", BigInteger, nullable=False),
     Column("uid_next", BigInteger, nullable=False),
@@ -91,7 +107,7 @@ subscriptions = Table(
     "subscriptions",
     metadata,
     Column("home", _Id, primary_key=True, autoincrement=False),
-    Column("name", Text, primary_key=True),
+    Column("name", _Name, primary_key=True),
     sqlite_with_rowid=False,
 )
 
@@ -165,6 +181,14 @@ dropping = Table(
     sqlite_with_rowid=False,
 )
 
+# the newest commits, for other processes on one database; see `Touched`
+commits = Table(
+    "commits",
+    metadata,
+    Column("number", _Id, primary_key=True, autoincrement=False),
+    Column("touched", Text, nullable=False),
+)
+
 Index("messages_by_modseq", messages.c.mailbox, messages.c.modseq)
 Index("messages_by_content", messages.c.content)
 Index("dropping_by_content", dropping.c.content)
@@ -180,3 +204,27 @@ def script(dialect: Dialect) -> list[str]:
     ]
     made.append(f"INSERT INTO counters (name, value) VALUES ('schema', {SCHEMA_VERSION})")
     return made
+
+
+def check_version(name: str, found: Sequence[Any] | None) -> None:
+    """Make sure that this code knows a schema.
+
+    Args:
+        name: The database, for the operator.
+        found: The row with its version; None if there is none.
+
+    Raises:
+        ConfigurationFault: It is older or newer; the reason says the remedy.
+    """
+    version = found[0] if found else 0
+    if version > SCHEMA_VERSION:
+        raise ConfigurationFault(
+            f"{name} has schema {version}, this server knows {SCHEMA_VERSION}: install the newer "
+            "mailplat that wrote it, or let that one go back by `mailplatctl db downgrade "
+            f"{SCHEMA_VERSION:04}`"
+        )
+    if version < SCHEMA_VERSION:
+        raise ConfigurationFault(
+            f"{name} has schema {version}, this server needs {SCHEMA_VERSION}: stop all servers, "
+            "make a backup, and run `mailplatctl db upgrade`"
+        )

@@ -20,7 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mailplat.model.errors import NoSuchMailbox
-from mailplat.store.index.columns import Columns, Loaded
+from mailplat.store.index.columns import Columns, Loaded, News
+from mailplat.store.index.database import EVERYTHING, Touched
 from mailplat.store.index.rows import HomeRow, MailboxRow
 from mailplat.store.index.transaction import (
     Event,
@@ -110,7 +111,8 @@ class Shelf:
     """All homes and mailboxes that are in memory.
 
     Args:
-        load: Reads a mailbox by its id; None if it is not there.
+        load: Reads a mailbox by its id, or only what happened after a MODSEQ; None if it is not
+            there.
         collect: Drops bytes of a mailbox's messages that were expunged up to a MODSEQ.
         homes_limit: Homes to keep that nobody holds.
         closed_bytes: Memory for mailboxes that nobody has open.
@@ -118,7 +120,7 @@ class Shelf:
 
     def __init__(
         self,
-        load: Callable[[int], Deferred[Loaded | None]],
+        load: Callable[[int, int | None], Deferred[Loaded | News | None]],
         collect: Callable[[int, int], None],
         *,
         homes_limit: int,
@@ -181,14 +183,20 @@ class Shelf:
         waiters: list[Deferred[None]] = []
         self._loading[mailbox_id] = missed, waiters
         try:
-            loaded = await self._load(mailbox_id)
+            before = self._mailboxes.get(mailbox_id)
+            trusted = before is not None and not before.columns.doubtful
+            since = before.columns.modseq if before is not None and trusted else None
+            loaded = await self._load(mailbox_id, since)
         except Exception as error:
             del self._loading[mailbox_id]
             for waiter in waiters:
                 waiter.errback(error)
             raise
         del self._loading[mailbox_id]
-        if loaded is not None:
+        if isinstance(loaded, News):
+            assert before is not None
+            before.columns.catch_up(loaded)
+        elif loaded is not None:
             self._take(loaded)
         for event in missed:
             self._apply(event)
@@ -313,8 +321,29 @@ class Shelf:
                         names[event.home.id, name] = home
                     home.gone = True
                     home.by_name, home.by_id = {}, {}
-            case OthersWrote():
+            case OthersWrote() if event.touched == EVERYTHING:
                 self._distrust(mailboxes, names)
+            case OthersWrote():
+                self._outdate(event.touched, mailboxes, names)
+
+    def _outdate(
+        self,
+        touched: Touched,
+        mailboxes: dict[int, HeldMailbox],
+        names: dict[tuple[int, str], HeldHome],
+    ) -> None:
+        """Something changed: read that when it is used, and tell who watches it."""
+        for home_id, mailbox_id in touched:
+            home = self._homes.get(home_id)
+            if home is not None:
+                home.stale = True
+                row = home.by_id.get(mailbox_id)
+                for name in home.by_name if row is None else [row.name]:
+                    names[home_id, name] = home
+            held = self._mailboxes.get(mailbox_id)
+            if held is not None:
+                held.columns.stale = True
+                mailboxes[mailbox_id] = held
 
     def _distrust(
         self, mailboxes: dict[int, HeldMailbox], names: dict[tuple[int, str], HeldHome]
@@ -325,7 +354,7 @@ class Shelf:
             for name in home.by_name:
                 names[home.row.id, name] = home
         for mailbox_id, held in self._mailboxes.items():
-            held.columns.stale = True
+            held.columns.stale = held.columns.doubtful = True
             mailboxes[mailbox_id] = held
 
     def _apply_or_wait(self, event: MailboxChanged | MailboxGone) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mailplat.model.errors import ConfigurationFault, Corrupt, StorageFull, Unavailable
-from mailplat.store.index.database import Dialect, Row
-from mailplat.store.index.schema import APPLICATION_ID, SCHEMA_VERSION, script
+from mailplat.store.index.database import EVERYTHING, NOTHING, Dialect, Following, Row, Touched
+from mailplat.store.index.schema import APPLICATION_ID, check_version, script
 
 __all__ = ["SQLITE", "SQLiteConnection", "SQLiteDatabase", "SQLiteDialect"]
 
@@ -29,15 +29,15 @@ class SQLiteDialect:
 
     name = "sqlite"
 
-    def joined_numbers(self, expression: str) -> str:
+    def joined_numbers(self, expression: str, by: str = "") -> str:
         """See `Dialect.joined_numbers`."""
         return f"group_concat({expression})"
 
-    def joined_lines(self, expression: str) -> str:
+    def joined_lines(self, expression: str, by: str = "") -> str:
         """See `Dialect.joined_lines`."""
         return f"group_concat({expression}, char(10))"
 
-    def joined_bytes(self, expression: str) -> str:
+    def joined_bytes(self, expression: str, by: str = "") -> str:
         """See `Dialect.joined_bytes`; a byte string's bytes go through unchanged."""
         return f"CAST(group_concat({expression}, '') AS BLOB)"
 
@@ -127,9 +127,13 @@ class SQLiteConnection:
         self._check_file()
         self.run("BEGIN IMMEDIATE")
 
-    def commit(self) -> None:
-        """See `Connection.commit`."""
+    def commit(self, touched: Collection[tuple[int, int]] = NOTHING) -> None:
+        """See `Connection.commit`; others see that something was written, not what."""
         self.run("COMMIT")
+
+    def can_commit(self) -> bool:
+        """See `Connection.can_commit`."""
+        return self._raw.in_transaction
 
     def rollback(self) -> None:
         """See `Connection.rollback`; SQLite may have rolled back by itself."""
@@ -151,13 +155,13 @@ class SQLiteConnection:
         lines = [str(row[0]) for row in self.all("PRAGMA integrity_check(20)")]
         return [] if lines == ["ok"] else [f"{self._path}: {line}" for line in lines]
 
-    def others_wrote(self) -> bool:
+    def others_wrote(self) -> Touched:
         """See `Connection.others_wrote`."""
         row = self.one("PRAGMA data_version")
         version = row[0] if row else 0
         changed = self._version is not None and version != self._version
         self._version = version
-        return changed
+        return EVERYTHING if changed else NOTHING
 
     def close(self) -> None:
         """See `Connection.close`."""
@@ -249,11 +253,7 @@ class SQLiteDatabase:
                     f"{self._path} is the database of another program: choose another path"
                 )
             found = raw.execute("SELECT value FROM counters WHERE name = 'schema'").fetchone()
-            if found is None or found[0] > SCHEMA_VERSION:
-                raise ConfigurationFault(
-                    f"{self._path} has schema {found and found[0]}, this server knows "
-                    f"{SCHEMA_VERSION}: install the newer mailplat that wrote it"
-                )
+            check_version(str(self._path), found)
             raw.execute("PRAGMA journal_mode=WAL")
         finally:
             raw.close()
@@ -262,6 +262,10 @@ class SQLiteDatabase:
     def _is_empty(raw: sqlite3.Connection) -> bool:
         (tables,) = raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return bool(tables == 0)
+
+    def follow(self, reactor: Any, tell: Callable[[], None]) -> Following | None:
+        """See `IndexDatabase.follow`: a file tells nobody."""
+        return None
 
     def connect(self, *, writes: bool) -> SQLiteConnection:
         """See `Database.connect`."""

@@ -26,13 +26,13 @@ from mailplat.store.index import folders
 from mailplat.store.index.blocks import Blocks
 from mailplat.store.index.bodies import Bodies
 from mailplat.store.index.collecting import collect
-from mailplat.store.index.columns import Loaded
-from mailplat.store.index.database import Connection, Database
+from mailplat.store.index.columns import Loaded, News
+from mailplat.store.index.database import Connection, Following, IndexDatabase
 from mailplat.store.index.deliveries import deliver
 from mailplat.store.index.home import IndexedHome
 from mailplat.store.index.loading import MailboxReader
 from mailplat.store.index.messages import Rules
-from mailplat.store.index.readers import Readers
+from mailplat.store.index.readers import Job, Readers
 from mailplat.store.index.recent import Recent
 from mailplat.store.index.search import TextIndex
 from mailplat.store.index.shelf import HeldHome, Shelf
@@ -102,7 +102,7 @@ class IndexedStore:
 
     def __init__(
         self,
-        database: Database,
+        database: IndexDatabase,
         bodies: Bodies,
         settings: StoreSettings,
         limits: IndexLimits | None = None,
@@ -146,6 +146,9 @@ class IndexedStore:
         self._look_seconds = limits.look_seconds
         self._looking = LoopingCall(self._look)
         self._looking.clock = settings.reactor
+        self._following: Following | None = database.follow(settings.reactor, self._hear)
+        self._news = False
+        self._catching_up = False
         self._is_open = False
 
     # opening and closing
@@ -154,18 +157,23 @@ class IndexedStore:
         """See `IStore.open`."""
         try:
             await deferToThread(self._start)
+            if self._following is not None:
+                await self._following.start()
             await self.bodies.open(self)
             for mailbox_id, modseq in await self.readers.read(_left_behind, self._database.name):
                 while await self._collect_some(mailbox_id, modseq):
                     pass
         except BaseException:
+            if self._following is not None:
+                await self._following.stop()
             await self.writer.stop()
             await self.readers.stop()
             raise
         self._is_open = True
         if self.text is not None:
             self.text.open()
-        self._looking.start(self._look_seconds, now=False)
+        if self._following is None:
+            self._looking.start(self._look_seconds, now=False)
 
     def _start(self) -> None:
         self._database.create()
@@ -178,6 +186,8 @@ class IndexedStore:
             self._is_open = False
             if self._looking.running:
                 self._looking.stop()
+            if self._following is not None:
+                await self._following.stop()
             if self.text is not None:
                 await self.text.close()
             await self.bodies.close()
@@ -191,6 +201,19 @@ class IndexedStore:
     def _look(self) -> Deferred[None]:
         """See whether another process wrote: the writer tells, as it does before each batch."""
         return self.settled().addErrback(_unavailable)
+
+    def _hear(self) -> None:
+        """Another process wrote: look, and again if it writes meanwhile."""
+        self._news = True
+        if not self._catching_up:
+            self._catching_up = True
+            Deferred.fromCoroutine(self._look_while_news())
+
+    async def _look_while_news(self) -> None:
+        while self._news:
+            self._news = False
+            await self._look()
+        self._catching_up = False
 
     # homes
 
@@ -293,8 +316,12 @@ class IndexedStore:
 
     # for the shelf
 
-    def _load(self, mailbox_id: int) -> Deferred[Loaded | None]:
-        job = partial(self.mailbox_reader.load, mailbox_id=mailbox_id)
+    def _load(self, mailbox_id: int, since: int | None) -> Deferred[Loaded | News | None]:
+        job: Job[Loaded | News | None]
+        if since is None or self.bodies.has_places:
+            job = partial(self.mailbox_reader.load, mailbox_id=mailbox_id)
+        else:
+            job = partial(self.mailbox_reader.news, mailbox_id=mailbox_id, modseq=since)
         return self.readers.read(job, self._database.name)
 
     def _collect(self, mailbox_id: int, modseq: int) -> None:

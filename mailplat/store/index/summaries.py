@@ -190,15 +190,15 @@ class SummaryReader:
     def _statement(self, columns: tuple[Column, ...]) -> statements.Ranges:
         statement = self._statements.get(columns)
         if statement is None:
-            dialect = self._dialect
-            selected = [dialect.joined_numbers("m.uid")]
+            dialect, by = self._dialect, "m.uid"
+            selected = [dialect.joined_numbers("m.uid", by)]
             for column in columns:
                 if column in _NUMBERS:
-                    selected.append(dialect.joined_numbers(_NUMBERS[column][0]))
+                    selected.append(dialect.joined_numbers(_NUMBERS[column][0], by))
                 else:
                     expression = _BYTES[column][0]
-                    selected.append(dialect.joined_bytes(expression))
-                    selected.append(dialect.joined_numbers(dialect.length(expression)))
+                    selected.append(dialect.joined_bytes(expression, by))
+                    selected.append(dialect.joined_numbers(dialect.length(expression), by))
             text = f"{{want}} SELECT {', '.join(selected)} FROM want CROSS JOIN messages m"
             text += " CROSS JOIN contents c"
             if Column.HEADER in columns:

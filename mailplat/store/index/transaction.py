@@ -10,13 +10,13 @@ operation in one home share one MODSEQ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mailplat.model.numset import NumSet
 from mailplat.store.index import statements
-from mailplat.store.index.database import Connection, Dialect, Row
+from mailplat.store.index.database import EVERYTHING, Connection, Dialect, Row, Touched
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "OthersWrote",
     "RowCache",
     "Transaction",
+    "touched_by",
 ]
 
 
@@ -95,10 +96,24 @@ class ContentsGone:
 
 @dataclass(slots=True)
 class OthersWrote:
-    """Somebody else wrote into the database: what is in memory has to be looked at again."""
+    """Somebody else wrote into the database: what is in memory of it has to be read again."""
+
+    touched: Touched = EVERYTHING
 
 
 Event = MailboxChanged | HomeChanged | MailboxGone | HomeGone | ContentsGone | OthersWrote
+
+
+def touched_by(events: Iterable[Event]) -> Touched:
+    """Say what changes concern, for other processes."""
+    touched = set()
+    for event in events:
+        match event:
+            case MailboxChanged() | MailboxGone():
+                touched.add((event.mailbox.home, event.mailbox.id))
+            case HomeChanged() | HomeGone():
+                touched.add((event.home.id, 0))
+    return frozenset(touched)
 
 
 class RowCache:
@@ -119,6 +134,21 @@ class RowCache:
         self.mailboxes: dict[int, MailboxRow] = {}
         self.names: dict[tuple[int, str], MailboxRow] = {}
         self.counters: dict[str, int] = {}
+
+    def forget(self, touched: Touched) -> None:
+        """Forget what others changed."""
+        if touched == EVERYTHING:
+            self.clear()
+            return
+        self.counters.clear()
+        homes = {home for home, _ in touched}
+        for home in homes:
+            row = self.homes.pop(home, None)
+            if row is not None:
+                del self.accounts[row.account]
+        for mailbox in [row for row in self.mailboxes.values() if row.home in homes]:
+            del self.mailboxes[mailbox.id]
+            self.names.pop((mailbox.home, mailbox.name), None)
 
     def trim(self) -> None:
         """Forget everything if it has become too much."""

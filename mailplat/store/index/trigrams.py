@@ -122,8 +122,6 @@ class TrigramFile:
         busy_seconds: How long to wait for another process that writes.
     """
 
-    search_path: Path | None = None
-
     def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
         self.path = path
         self.name = f"search:{path}"

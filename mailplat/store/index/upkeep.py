@@ -37,7 +37,7 @@ _BATCH = 64
 """Messages whose summaries are made before they are written."""
 
 _COUNT = (
-    "SELECT count(*), coalesce(sum(size), 0),"
+    "SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT),"
     f" coalesce(sum(CASE WHEN mask & {SEEN} = 0 THEN 1 ELSE 0 END), 0),"
     f" coalesce(sum(CASE WHEN mask & {DELETED} <> 0 THEN 1 ELSE 0 END), 0),"
     " coalesce(sum(CASE WHEN uid >= ? THEN 1 ELSE 0 END), 0),"

@@ -27,8 +27,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mailplat.model.errors import Corrupt, MailError, StorageFull, Unavailable
-from mailplat.store.index.database import Connection, Database
-from mailplat.store.index.transaction import Event, OthersWrote, RowCache, Transaction
+from mailplat.store.index.database import EVERYTHING, NOTHING, Connection, Database, Touched
+from mailplat.store.index.transaction import (
+    Event,
+    OthersWrote,
+    RowCache,
+    Transaction,
+    touched_by,
+)
 
 __all__ = ["Operation", "Writer"]
 
@@ -83,12 +89,13 @@ class Writer:
         self._batch_bytes = batch_bytes
         self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         self._cache = RowCache()
-        self._others_wrote = False
+        self._others_wrote: Touched = NOTHING
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Connect, and take operations from now on.  Blocks."""
         connection = self._database.connect(writes=True)
+        connection.others_wrote()  # memory begins after this
         self._thread = threading.Thread(
             target=self._work, args=(connection,), name="mailplat writer", daemon=True
         )
@@ -174,23 +181,26 @@ class Writer:
         tx = Transaction(connection, self._cache, int(self._reactor.seconds()))
         try:
             connection.begin()
-            if connection.others_wrote():
-                self._others_wrote = True
-                self._cache.clear()
+            if wrote := connection.others_wrote():
+                self._cache.forget(wrote)
+                known = self._others_wrote
+                all_of_it = EVERYTHING in (wrote, known)
+                self._others_wrote = EVERYTHING if all_of_it else known | wrote
             for call in batch:
                 tx.next_operation()
                 before = tx.writes
                 try:
                     call.result = call.operation(tx)
                 except MailError as error:
-                    if alone or tx.writes != before:
+                    if alone or tx.writes != before or not connection.can_commit():
                         raise
                     self._fail(call, error)
                 else:
                     call.events = tx.take_events()
             tx.finish()
+            touched = touched_by(event for call in batch for event in call.events)
             try:
-                connection.commit()
+                connection.commit(touched)
             except Exception as error:
                 raise _CommitFailed from error
         except BaseException as error:
@@ -205,8 +215,8 @@ class Writer:
         for step in tx.committed():
             _guarded(step)
         if self._others_wrote:
-            self._others_wrote = False
-            batch[0].events = [OthersWrote(), *batch[0].events]
+            batch[0].events = [OthersWrote(self._others_wrote), *batch[0].events]
+            self._others_wrote = NOTHING
         return True
 
     def _fail(self, call: _Call[Any], error: BaseException) -> None:

@@ -48,10 +48,12 @@ class DatabaseBodies:
     has_places = False
 
     def __init__(self, dialect: Dialect) -> None:
+        by = "want.number"
+        piece = "substr(b.data, CAST(want.start AS INTEGER), CAST(want.length AS INTEGER))"
         self._head = "WITH want (number, id, start, length) AS (VALUES "
         self._tail = (
-            f") SELECT {dialect.joined_numbers('want.number')}, "
-            f"{dialect.joined_bytes('substr(b.data, want.start, want.length)')}"
+            f") SELECT {dialect.joined_numbers('want.number', by)}, "
+            f"{dialect.joined_bytes(piece, by)}"
             " FROM want CROSS JOIN bodies b WHERE b.id = want.id"
         )
 

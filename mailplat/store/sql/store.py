@@ -1,7 +1,8 @@
 """The SQL store as configuration names it: ``sql:`` and the URL of a database.
 
 ``sql:sqlite:///mail.db`` is a file below the data directory, ``sql:sqlite:////var/mail/mail.db``
-one by its full path.
+one by its full path; ``sql:postgresql://USER@HOST/DATABASE`` is a database of PostgreSQL, named as
+libpq takes it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from pathlib import Path
 
 from mailplat.interfaces.plugins import StoreSettings
 from mailplat.model.errors import ConfigurationFault
-from mailplat.store.index.database import Database
+from mailplat.store.index.database import IndexDatabase
 from mailplat.store.index.sqlite import SQLiteDatabase
 from mailplat.store.index.store import IndexedStore, IndexLimits
 from mailplat.store.sql.bodies import DatabaseBodies
 
-__all__ = ["sql_store"]
+__all__ = ["sql_database", "sql_store"]
 
 
 def sql_store(
@@ -32,6 +33,20 @@ def sql_store(
     Raises:
         ConfigurationFault: The URL cannot be read; the reason says what is expected.
     """
+    database = sql_database(argument, settings.directory)
+    return IndexedStore(database, DatabaseBodies(database.dialect), settings, limits)
+
+
+def sql_database(argument: str, directory: str) -> IndexDatabase:
+    """Make a database out of its URL.  Does not open it.
+
+    Args:
+        argument: The URL.
+        directory: Where relative paths begin.
+
+    Raises:
+        ConfigurationFault: The URL cannot be read; the reason says what is expected.
+    """
     dialect, colon, rest = argument.partition(":")
     make = _DIALECTS.get(dialect)
     if make is None or not colon:
@@ -39,18 +54,30 @@ def sql_store(
             f"sql:{argument}: expected sql:DIALECT:URL, where DIALECT is "
             f"{' or '.join(sorted(_DIALECTS))}; for instance sql:sqlite:///mail.db"
         )
-    database = make(rest, settings)
-    return IndexedStore(database, DatabaseBodies(database.dialect), settings, limits)
+    return make(rest, directory)
 
 
-def _sqlite(rest: str, settings: StoreSettings) -> Database:
+def _sqlite(rest: str, directory: str) -> IndexDatabase:
     path = rest.removeprefix("///")
     if path == rest or not path.strip("/") or path.endswith("/"):
         raise ConfigurationFault(
             f"sql:sqlite:{rest}: expected sql:sqlite:///FILE (below the data directory) or "
             "sql:sqlite:////FULL/PATH"
         )
-    return SQLiteDatabase(Path(settings.directory, path))
+    return SQLiteDatabase(Path(directory, path))
 
 
-_DIALECTS: dict[str, Callable[[str, StoreSettings], Database]] = {"sqlite": _sqlite}
+def _postgresql(rest: str, directory: str) -> IndexDatabase:
+    try:
+        from mailplat.store.sql.postgresql import PostgreSQLDatabase
+    except ImportError as error:
+        raise ConfigurationFault(
+            f"sql:postgresql: needs psycopg ({error}): pip install 'mailplat[postgresql]'"
+        ) from error
+    return PostgreSQLDatabase(f"postgresql:{rest}")
+
+
+_DIALECTS: dict[str, Callable[[str, str], IndexDatabase]] = {
+    "postgresql": _postgresql,
+    "sqlite": _sqlite,
+}

@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
 from mailplat.model.errors import LimitReached, StorageFull, Unavailable
+from mailplat.store.index.rows import HomeRow
 from mailplat.store.index.sqlite import SQLiteDatabase
 from mailplat.store.index.transaction import Event, HomeGone, OthersWrote, Transaction
 from mailplat.store.index.writer import Writer
@@ -76,7 +77,7 @@ def names(tx: Transaction) -> list[str]:
 @pytest_twisted.ensureDeferred
 async def test_order(writer: Writer, told: Told) -> None:
     """Changes are taken in, then awaitables fire, then watchers are told."""
-    event = HomeGone(None)  # type: ignore[arg-type]
+    event = HomeGone(HomeRow(1, "alice", 0, 0, 0, 0, None, None))
 
     def operation(tx: Transaction) -> None:
         tx.publish(event)
