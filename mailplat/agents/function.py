@@ -10,6 +10,14 @@ a mapping of recipients to outcomes   each its own; who is not in it is deferred
 an exception                          deferred, and its traceback is logged
 ====================================  ==============================================
 
+In a module of ``mailplat/plugins`` a function is a whole plugin::
+
+    @delivers
+    def archive(attempt, folder):
+        Path(folder, attempt.queue_id).write_bytes(attempt.body.read(0, attempt.body.size))
+
+``use = "archive:/var/mail/archive"`` calls it with the words behind its name.
+
 Invariants:
 
 - A function that does not come back in time counts as deferred.  A thread cannot be ended: it keeps
@@ -21,24 +29,26 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Thread
 from typing import Any
 
 from twisted.internet.defer import Deferred as Awaited
 from twisted.internet.threads import deferToThreadPool
+from twisted.plugin import IPlugin
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from mailplat.agents.handover import answered
 from mailplat.interfaces.agents import Attempt, IClosingAgent
+from mailplat.interfaces.plugins import AgentSettings, IAgentPlugin
 from mailplat.model.envelope import Recipient
 from mailplat.model.errors import ConfigurationFault
 from mailplat.model.outcome import Bounced, Deferred, Delivered, Expanded, Outcome
 from mailplat.model.reply import Reply
 
-__all__ = ["FunctionAgent", "find_function"]
+__all__ = ["FunctionAgent", "FunctionPlugin", "delivers", "find_function"]
 
 _LATE = Reply.of(451, "The delivery function did not answer in time", "4.3.0")
 _BUSY = Reply.of(451, "The delivery function is busy", "4.3.2")
@@ -64,6 +74,48 @@ def find_function(name: str) -> Callable[[Attempt], Any]:
         raise ConfigurationFault(f"python:{name} is not a function")
     function: Callable[[Attempt], Any] = found
     return function
+
+
+def delivers(function: Callable[..., Any]) -> FunctionPlugin:
+    """Make a plugin of a function; its prefix is the function's name."""
+    return FunctionPlugin(function)
+
+
+@implementer(IPlugin, IAgentPlugin)
+class FunctionPlugin:
+    """Makes agents of one function.
+
+    Args:
+        function: Takes the attempt, and each word behind the prefix; ``name=value`` by its name.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.prefix = function.__name__
+        self._function = function
+
+    def agent(
+        self, arguments: Sequence[str], options: dict[str, str], settings: AgentSettings
+    ) -> IClosingAgent:
+        """Look whether the function takes these words; see `IAgentPlugin.agent`."""
+        try:
+            inspect.signature(self._function).bind(None, *arguments, **options)
+        except TypeError as error:
+            raise ConfigurationFault(f"{self.prefix}: {error}") from error
+        words = ":".join([self.prefix, *arguments])
+        return FunctionAgent(settings.reactor, _behind(self._function, arguments, options), words)
+
+
+def _behind(
+    function: Callable[..., Any], arguments: Sequence[str], options: Mapping[str, str]
+) -> Callable[[Attempt], Any]:
+    """Give the function its words, behind the attempt."""
+    if inspect.iscoroutinefunction(function):
+
+        async def awaited(attempt: Attempt) -> Any:
+            return await function(attempt, *arguments, **options)
+
+        return awaited
+    return lambda attempt: function(attempt, *arguments, **options)
 
 
 @implementer(IClosingAgent)

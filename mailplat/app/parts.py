@@ -1,8 +1,8 @@
 """Finds the part that a configuration names: ``maildir:/var/mail`` and its kin.
 
 A description is a prefix, a colon, and an argument that is the plugin's own business.  Plugins are
-looked for in `mailplat.plugins` by twisted.plugin; a description that nobody answers to is told
-with the prefixes that there are.
+found by `mailplat.app.finding`; a description that nobody answers to is told with the prefixes that
+there are.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from twisted.plugin import getPlugins
-
-from mailplat import plugins
+from mailplat.app.finding import Broken, find_all
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
@@ -59,13 +57,18 @@ def find_plugin(kind: Any, prefix: str, found: Iterable[Any] | None = None) -> A
     Raises:
         ConfigurationFault: There is none; the reason lists those there are.
     """
-    known = {
-        plugin.prefix: plugin for plugin in (getPlugins(kind, plugins) if found is None else found)
-    }
+    broken: list[Broken] = []
+    if found is None:
+        all_found, broken = find_all()
+        found = [one.plugin for one in all_found if kind.providedBy(one.plugin)]
+    known: dict[str, Any] = {}
+    for plugin in found:
+        known.setdefault(plugin.prefix, plugin)
     if prefix not in known:
         raise ConfigurationFault(
             f"there is no {_word(kind)} called {prefix!r}; installed are: "
             + (", ".join(sorted(known)) or "none")
+            + "".join(f"; {one.name} cannot be loaded: {one.why}" for one in broken)
         )
     return known[prefix]
 

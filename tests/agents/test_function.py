@@ -12,11 +12,12 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred as Awaited
+from zope.interface.verify import verifyObject
 
-from mailplat.agents.function import FunctionAgent
+from mailplat.agents.function import FunctionAgent, delivers
 from mailplat.app.parts import make_agent
 from mailplat.interfaces.agents import Attempt, IDeliveryAgent
-from mailplat.interfaces.plugins import AgentSettings
+from mailplat.interfaces.plugins import AgentSettings, IAgentPlugin
 from mailplat.model.address import Address
 from mailplat.model.envelope import Recipient
 from mailplat.model.errors import ConfigurationFault
@@ -177,3 +178,28 @@ def test_description_faults(name: str) -> None:
     """What cannot be found is told with what is expected."""
     with pytest.raises(ConfigurationFault, match="python:"):
         make_agent(f"python:{name}", AgentSettings(reactor))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_function_is_a_plugin() -> None:
+    """A function with its words in the configuration is a whole plugin."""
+    seen: list[tuple[str, str]] = []
+
+    @delivers
+    def keep(attempt: Attempt, folder: str, *, mode: str = "a") -> None:
+        seen.append((folder, mode))
+
+    @delivers
+    async def wait(attempt: Attempt) -> Bounced:
+        return NO
+
+    verifyObject(IAgentPlugin, keep)
+    assert (keep.prefix, wait.prefix) == ("keep", "wait")
+    made: Any = keep.agent(["/var"], {"mode": "b"}, AgentSettings(reactor))
+    _made.append(made)
+    await made.deliver(agents.attempt([ANN]))
+    assert seen == [("/var", "b")]
+    waiting: Any = wait.agent([], {}, AgentSettings(reactor))
+    assert (await waiting.deliver(agents.attempt([ANN])))[ANN] == NO
+    with pytest.raises(ConfigurationFault, match="keep: missing a required argument"):
+        keep.agent([], {}, AgentSettings(reactor))
