@@ -54,9 +54,17 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
 _COMMENT = re.compile(rb"([^()\\]++)|\\(.)|([()])|(\\)", re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _FOLD = re.compile(rb"\r*\n")
+
+
+class _Gap(bytes):
+    """Blanks between words: not the same as a quoted word that is a blank."""
+
+
+_GAP = _Gap(b" ")
 
 
 def parse(value: bytes, limit: int = MAX_ADDRESSES) -> list[Mailbox]:
@@ -155,7 +163,7 @@ class _Reader:
             self._local.append(word)
         else:
             if self._words and (self._gap or quoted):
-                self._words.append(b" ")
+                self._words.append(_GAP)
             self._words.append(word)
         self._gap = False
 
@@ -205,12 +213,12 @@ class _Reader:
         words = self._words
         cut = len(words)
         while cut:
-            if words[cut - 1] == b" ":
+            if words[cut - 1] is _GAP:
                 around_dot = words[cut].startswith(b".") or words[cut - 2].endswith(b".")
                 if not around_dot:  # "A name a@b" lacks its brackets; "a . b@c" is one local part
                     break
             cut -= 1
-        self._local = [word for word in words[cut:] if word != b" "]
+        self._local = [word for word in words[cut:] if word is not _GAP]
         self._words = words[: max(cut - 1, 0)]
 
     def _add_route(self) -> None:

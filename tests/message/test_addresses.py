@@ -99,6 +99,13 @@ ATOMS = st.sampled_from(
 )
 
 
+def test_a_quoted_blank_is_a_word() -> None:
+    """It is no gap between words, wherever it stands."""
+    assert parse(b'a " "@b.example') == [Mailbox(b"a", None, b" ", b"b.example")]
+    assert parse(b'" " "x"@b.example') == [Mailbox(b" ", None, b"x", b"b.example")]
+    assert parse(b'(c)" "@b.example') == [Mailbox(b"c", None, b" ", b"b.example")]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ATOMS, max_size=25).map(b"".join))
 def test_any_bytes_give_a_sound_list(value: bytes) -> None:

@@ -128,7 +128,10 @@ class CommandReader:
             self._check_literal(self.pending, len(literals), held)
             literals.append((yield from self._literal(self.pending)))
             line += b"\r\n" + (yield from self.line())
-        return Reading(self._parsed(syntax, line, literals, start), name)
+        try:
+            return Reading(self._parsed(syntax, line, literals, start), name)
+        except LiteralMissing:  # it looks like one, and is none: a size of a hundred digits
+            raise bad("Invalid literal") from None
 
     def go_on(self) -> None:
         """Ask for the pending literal, if the client waits for that (RFC 9051 §7.6)."""

@@ -424,6 +424,8 @@ class Tokens:
         found = _LITERAL.match(self.text, self.at)
         if found is None:
             return None
+        if not self.text.startswith(b"\r\n", found.end()) and found.end() < len(self.text):
+            self.fail("A literal is announced at the end of a line")
         if self._next_literal >= len(self.literals):
             raise LiteralMissing
         value = self.literals[self._next_literal]

@@ -75,6 +75,9 @@ def test_reads(play: Any, state: State, wire: bytes, event: Command) -> None:
         (BEFORE, b'a LOGIN "\xff" secret'),
         (BEFORE, b"a LOGIN jo(e secret"),
         (BEFORE, b"a LOGIN joe {3+}\r\na\x00b"),
+        (BEFORE, b"a LOGIN joe {3}x"),  # a literal is announced at the end of a line
+        (BEFORE, b"a LOGIN {3+} {3+}\r\njoe"),
+        (BEFORE, b"a LOGIN joe {" + 99 * b"1" + b"+}"),
         (BEFORE, b"a AUTHENTICATE"),
         (BEFORE, b"a ID"),
         (BEFORE, b"a ID NILS"),
