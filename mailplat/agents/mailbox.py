@@ -1,15 +1,20 @@
-"""The delivery agent for mailboxes here: routes say whose, the store keeps.
+"""The delivery agent for mailboxes here: what was decided at acceptance is done, the store keeps.
+
+Routes and filters said which mailboxes when the mail was accepted, and the spool kept that.  Only a
+recipient for whom nothing was decided (an agent expanded another one, the operator rerouted it) is
+looked up in the routes now.
 
 All recipients of one attempt are stored in one call, so that they share one flush and a crash
 leaves all of them or none.  Where that call is refused because of one recipient (a quota), each is
 tried for itself, so that one full mailbox holds up nobody else.
 
-A mailbox's copy begins with Return-Path, for this is the final delivery (RFC 5321 §4.4).
+A mailbox's copy begins with Return-Path, for this is the final delivery (RFC 5321 §4.4).  With one
+recipient it also says whom it was delivered to; with several that would tell each of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
@@ -20,7 +25,7 @@ from mailplat.interfaces.routes import IRoutes, Local, Refused
 from mailplat.interfaces.store import IStore, NewMessage, Target
 from mailplat.message.scan import ScanLimits, Scanner
 from mailplat.message.summary import summarize
-from mailplat.message.trace import return_path
+from mailplat.message.trace import delivered_to_field, return_path
 from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.errors import MailError, OverQuota
 from mailplat.model.outcome import Bounced, Deferred, Delivered, Outcome
@@ -37,10 +42,12 @@ _NOT_OURS = Reply.of(550, "Not a mailbox of this server", "5.1.2")
 
 @implementer(IBody)
 class _Returnable:
-    """A message behind its Return-Path; closing it closes nothing, for the message is not ours."""
+    """A message behind its last fields; closing it closes nothing, for the message is not ours."""
 
-    def __init__(self, sender: Sender, body: IBody) -> None:
+    def __init__(self, sender: Sender, recipients: Sequence[Recipient], body: IBody) -> None:
         self._head = return_path(str(sender.address) if sender.address is not None else "")
+        if len(recipients) == 1:
+            self._head += delivered_to_field(str(recipients[0].address))
         self._body = body
         self.size = len(self._head) + body.size
         self.in_memory = body.in_memory
@@ -62,7 +69,7 @@ class MailboxAgent:
     """Delivers to mailboxes of this server.
 
     Args:
-        routes: Say whose a recipient is.
+        routes: Say whose a recipient is, where nothing was decided.
         store: Keeps the mail.
         now: The time, seconds since 1970 UTC, for INTERNALDATE.
         limits: How far a message is taken apart.
@@ -79,9 +86,9 @@ class MailboxAgent:
     async def deliver(self, attempt: Attempt) -> Mapping[Recipient, Outcome]:
         """See `IDeliveryAgent.deliver`."""
         outcomes: dict[Recipient, Outcome] = {}
-        targets: dict[Recipient, list[Target]] = {}
+        targets: dict[Recipient, Sequence[Target]] = {}
         for recipient in attempt.recipients:
-            found = await self._targets(recipient)
+            found = attempt.targets.get(recipient) or await self._targets(recipient)
             if isinstance(found, Reply):
                 outcomes[recipient] = Deferred(found) if found.transient else Bounced(found)
             else:
@@ -101,7 +108,7 @@ class MailboxAgent:
         return targets
 
     async def _message(self, attempt: Attempt) -> NewMessage:
-        body = _Returnable(attempt.sender, attempt.body)
+        body = _Returnable(attempt.sender, attempt.recipients, attempt.body)
         return NewMessage(body, await self._summarize(body), frozenset(), int(self._now()))
 
     async def _summarize(self, body: IBody) -> Summary:
@@ -115,7 +122,7 @@ class MailboxAgent:
         return summarize(scanner.close())
 
     async def _store_all(
-        self, message: NewMessage, targets: Mapping[Recipient, list[Target]]
+        self, message: NewMessage, targets: Mapping[Recipient, Sequence[Target]]
     ) -> dict[Recipient, Outcome]:
         """Store for all at once; where somebody's quota refuses that, for each alone."""
         together = [target for group in targets.values() for target in group]

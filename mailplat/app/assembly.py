@@ -12,30 +12,38 @@ from dataclasses import dataclass, replace
 from time import time
 from typing import Any
 
+from mailplat.agents.expansion import ExpansionAgent
 from mailplat.agents.mailbox import MailboxAgent
+from mailplat.app.filtering import Filtering, make_filtering, make_shared
 from mailplat.app.keeping import scan_limits_of, store_of
 from mailplat.app.outgoing import make_runner, make_spool
-from mailplat.app.parts import make_accounts, make_agent, make_filter
-from mailplat.app.relaying import make_relay, make_resolver
+from mailplat.app.parts import make_accounts, make_agent
+from mailplat.app.relaying import make_relay, make_relay_hosts, make_resolver
+from mailplat.app.routing import CommandAgents, allows_commands, make_routes
 from mailplat.config.listeners import Listener, listeners_of
 from mailplat.config.options import Configuration
 from mailplat.config.sections.limits import AuthOptions
 from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.accounts import IAccounts
-from mailplat.interfaces.agents import MAILBOX_AGENT, RELAY_AGENT, IDeliveryAgent
+from mailplat.interfaces.agents import (
+    ALIAS_AGENT,
+    LIST_AGENT,
+    MAILBOX_AGENT,
+    RELAY_AGENT,
+    IDeliveryAgent,
+)
 from mailplat.interfaces.plugins import AgentSettings, FilterSettings, PasswordSettings
-from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
-from mailplat.model.verdict import Action
 from mailplat.net.factory import SessionIds
-from mailplat.net.limits import AccountConnections, ConnectionLimits, LoginThrottle
+from mailplat.net.limits import AccountConnections, ConnectionLimits
+from mailplat.net.throttle import LoginThrottle
 from mailplat.net.tls import CertificateFiles, TLSContexts
 from mailplat.proto.sasl.exchange import Mechanisms
 from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.queue.runner import Runner
-from mailplat.routes.local import LocalRoutes
+from mailplat.routes.table import RouteTable
 from mailplat.sessions.smtp.queue_ids import QueueIds
 from mailplat.spool.intake import Intakes
 from mailplat.spool.spool import Spool
@@ -65,7 +73,7 @@ class Parts:
         mechanisms: For AUTH.
         scan_limits: How far a message is taken apart.
         listeners: The ports to be.
-        rules: The filters, each with the names of its listeners; ``()`` is all.
+        filtering: The filters.
         agents: The delivery agents by name; the one without a name relays to other servers.
         spool: Keeps mail on its way out.
         runner: Works on it.
@@ -77,7 +85,7 @@ class Parts:
     now: Callable[[], float]
     accounts: IAccounts
     store: IStore
-    routes: IRoutes
+    routes: RouteTable
     intakes: Intakes
     logins: AccountConnections
     throttle: LoginThrottle
@@ -88,15 +96,19 @@ class Parts:
     mechanisms: Mechanisms
     scan_limits: ScanLimits
     listeners: tuple[Listener, ...]
-    rules: tuple[tuple[Rule, tuple[str, ...]], ...]
+    filtering: Filtering
     agents: Mapping[str, IDeliveryAgent]
     spool: Spool
     runner: Runner
 
+    @property
+    def rules(self) -> tuple[tuple[Rule, tuple[str, ...]], ...]:
+        """The filters, each with the names of its listeners; ``()`` is all."""
+        return self.filtering.rules
+
     def chains(self, listener: Listener) -> Chains:
         """The filters of one listener."""
-        rules = [rule for rule, names in self.rules if not names or listener.name in names]
-        return Chains(rules, self.reactor)
+        return self.filtering.chains(listener.name)
 
 
 def assemble(configuration: Configuration, reactor: Any) -> Parts:
@@ -124,17 +136,14 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
     store = store_of(configuration, reactor)
     listeners = listeners_of(configuration)
     hostname = configuration.server.hostname or socket.getfqdn()
-    routes = LocalRoutes(
-        accounts,
-        configuration.server.domains,
-        postmaster=configuration.routes.postmaster,
-        catch_all={one.domain: one.account for one in configuration.routes.catch_all},
-        delimiter=configuration.routes.subaddress,
-    )
+    routes = make_routes(configuration, reactor, time, accounts, store)
     scan_limits = scan_limits_of(configuration)
     resolver = make_resolver(configuration, reactor)
     settings = AgentSettings(reactor, hostname, str(data), resolver)
-    agents: dict[str, IDeliveryAgent] = {
+    agents: Mapping[str, IDeliveryAgent] = {
+        ALIAS_AGENT: ExpansionAgent(ALIAS_AGENT),
+        LIST_AGENT: ExpansionAgent(LIST_AGENT),
+        **make_relay_hosts(configuration, reactor, hostname, resolver),
         MAILBOX_AGENT: MailboxAgent(routes, store, time, scan_limits),
         RELAY_AGENT: make_relay(configuration, reactor, hostname, resolver),
         **{
@@ -142,7 +151,15 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
             for one in configuration.agents
         },
     }
+    if allows_commands(configuration):
+        agents = CommandAgents(agents, reactor)
     queue_ids = QueueIds(time)
+    filtering = make_filtering(
+        configuration,
+        FilterSettings(reactor, hostname, str(data), resolver, now=time),
+        make_shared(configuration, reactor),
+        routes.is_local_domain,
+    )
     spool = make_spool(configuration, reactor, time)
     return Parts(
         configuration=configuration,
@@ -170,7 +187,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         mechanisms=_mechanisms(configuration.auth),
         scan_limits=scan_limits,
         listeners=listeners,
-        rules=tuple(_rules(configuration, FilterSettings(reactor, hostname, str(data), resolver))),
+        filtering=filtering,
         agents=agents,
         spool=spool,
         runner=make_runner(
@@ -191,12 +208,3 @@ def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSCo
     files = [CertificateFiles(tls.certificate, tls.key, password)]
     files += [CertificateFiles(host.certificate, host.key) for host in tls.hosts]
     return TLSContexts(files, minimum=f"TLSv{tls.minimum_version.value}")
-
-
-def _rules(configuration: Configuration, settings: FilterSettings) -> Any:
-    for options in configuration.filters:
-        one = make_filter(options.use, replace(settings, options=options.options))
-        if options.name:
-            one.name = options.name
-        rule = Rule(one, options.timeout, Action[options.on_error.name], options.max_changes)
-        yield rule, options.listeners

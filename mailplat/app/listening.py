@@ -208,7 +208,7 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         now=parts.now,
         new_queue_id=parts.queue_ids,
         spool=parts.spool,
-        agents=frozenset(parts.agents),
+        agents=parts.agents,
     )
     policy = SmtpOptions(
         parts.hostname,

@@ -28,20 +28,25 @@ from mailplat.interfaces.plugins import (
     IAgentPlugin,
     IFilterPlugin,
     IOptionsPlugin,
+    IRoutePlugin,
     IStorePlugin,
     PasswordSettings,
+    RouteSettings,
     StoreSettings,
 )
+from mailplat.interfaces.routes import IRoute
 from mailplat.interfaces.store import IStore
 from mailplat.model.errors import ConfigurationFault
 
 __all__ = [
     "check_part",
     "find_plugin",
+    "kinds_of",
     "make_accounts",
     "make_agent",
     "make_filter",
     "make_imap_extension",
+    "make_route",
     "make_store",
 ]
 
@@ -79,7 +84,13 @@ _KINDS = {
     "filter": IFilterPlugin,
     "agent": IAgentPlugin,
     "imap extension": IIMAPExtensionPlugin,
+    "route": IRoutePlugin,
 }
+
+
+def kinds_of(plugin: Any) -> list[str]:
+    """Name what a plugin makes: ``filter``, ``store``; empty for a plugin of something else."""
+    return [word for word, kind in _KINDS.items() if kind.providedBy(plugin)]
 
 
 def check_part(kind: str, prefix: str) -> type | None:
@@ -153,6 +164,19 @@ def make_imap_extension(description: str, settings: ExtensionSettings) -> IIMAPE
     """
     prefix, _, argument = description.partition(":")
     made: IIMAPExtension = find_plugin(IIMAPExtensionPlugin, prefix).extension(argument, settings)
+    return made
+
+
+def make_route(description: str, settings: RouteSettings) -> IRoute:
+    """Make the route that a description names; it is not opened.
+
+    Raises:
+        ConfigurationFault: There is no such route, or its argument cannot be read.
+    """
+    prefix, _, argument = description.partition(":")
+    plugin = find_plugin(IRoutePlugin, prefix)
+    settings = replace(settings, options=_own(plugin, settings.options))
+    made: IRoute = plugin.route(argument, settings)
     return made
 
 

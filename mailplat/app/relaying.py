@@ -7,6 +7,8 @@ from typing import Any
 
 from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
 from mailplat.config.options import Configuration
+from mailplat.config.sections.routing import RelayHostOptions
+from mailplat.interfaces.agents import RELAY_PREFIX
 from mailplat.interfaces.resolver import IResolver
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.errors import ConfigurationFault
@@ -21,7 +23,7 @@ from mailplat.net.resolver import (
 from mailplat.net.smtp_client import ChannelOptions
 from mailplat.net.smtp_pool import PoolOptions
 
-__all__ = ["make_relay", "make_resolver"]
+__all__ = ["make_relay", "make_relay_hosts", "make_resolver"]
 
 
 def make_resolver(configuration: Configuration, reactor: Any) -> Resolver:
@@ -50,7 +52,11 @@ def _read(path: str) -> str:
 
 
 def make_relay(
-    configuration: Configuration, reactor: Any, hostname: str, resolver: IResolver
+    configuration: Configuration,
+    reactor: Any,
+    hostname: str,
+    resolver: IResolver,
+    host: Smarthost | None = None,
 ) -> RelayAgent:
     """Make the agent that brings mail to other servers; its `close` ends its connections.
 
@@ -59,12 +65,13 @@ def make_relay(
         reactor: Twisted's.
         hostname: The server's own name.
         resolver: Asks DNS.
+        host: The server that takes all of it; None for what ``[smarthost]`` says.
 
     Raises:
         ConfigurationFault: A file cannot be used, or options contradict each other.
     """
     options = configuration.relay
-    smarthost = _smarthost(configuration)
+    smarthost = host or _smarthost(configuration)
     tls = TLSPolicy.OPPORTUNISTIC if smarthost is None else TLSPolicy.VERIFIED
     if options.tls is not None:
         tls = TLSPolicy(options.tls.value)
@@ -98,6 +105,31 @@ def make_relay(
             domains=options.parallel_domains,
             dead_time=options.dead_time,
         ),
+    )
+
+
+def make_relay_hosts(
+    configuration: Configuration, reactor: Any, hostname: str, resolver: IResolver
+) -> dict[str, RelayAgent]:
+    """Make an agent for each relay host, by the agent's name."""
+    return {
+        f"{RELAY_PREFIX}{one.name}": make_relay(
+            configuration, reactor, hostname, resolver, _relay_host(one)
+        )
+        for one in configuration.relay_hosts
+    }
+
+
+def _relay_host(options: RelayHostOptions) -> Smarthost:
+    credentials = None
+    if options.password is not None:
+        credentials = PasswordCredentials(options.user, options.password.reveal())
+    return Smarthost(
+        options.host.lower().removesuffix("."),
+        port=options.port,
+        implicit_tls=options.implicit_tls,
+        credentials=credentials,
+        clear_passwords=options.clear_password,
     )
 
 

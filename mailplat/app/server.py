@@ -55,8 +55,12 @@ def make_server(
         [
             parts.accounts,
             parts.store,
+            parts.routes,
             AccountQuotas(parts.accounts, parts.store),
             parts.spool,
+            parts.filtering.shared.watchdog,
+            parts.filtering.shared.threads,
+            parts.filtering,
             ClosingAgents(parts.agents),
             parts.runner,
             Control(

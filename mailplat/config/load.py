@@ -26,7 +26,7 @@ from mailplat.config.locate import Path as Place
 from mailplat.config.options import Configuration
 from mailplat.config.sections.server import ListenerProtocol, TLSUse
 from mailplat.config.structure import Refused, structure, structure_part
-from mailplat.config.values import split_part
+from mailplat.config.values import PartText, split_part
 from mailplat.model.errors import ConfigurationFault
 
 __all__ = ["PartCheck", "load", "parse", "resolve_paths"]
@@ -208,6 +208,17 @@ def _contradictions(configuration: Configuration) -> Iterator[tuple[Place, str]]
     for at, agent in enumerate(configuration.agents):
         if taken[agent.name] > 1:
             yield ("agent", at, "name"), f'there are two agents called "{agent.name}"'
+        if agent.name in ("alias", "list") or agent.name.startswith(("relay:", "|")):
+            yield ("agent", at, "name"), f'"{agent.name}" is the name of an agent of mailplat'
+    hosts = Counter(one.name for one in configuration.relay_hosts)
+    for at, host in enumerate(configuration.relay_hosts):
+        if hosts[host.name] > 1:
+            yield ("relay_host", at, "name"), f'there are two relay hosts called "{host.name}"'
+        if bool(host.user) != (host.password is not None):
+            yield ("relay_host", at), "user and password belong together: say both, or neither"
+    for at, backup in enumerate(configuration.backups):
+        if backup.domain in configuration.server.domains:
+            yield ("backup_mx", at, "domain"), f'"{backup.domain}" is one of server.domains'
     if configuration.queue.warn_after >= configuration.queue.lifetime:
         yield ("queue", "warn_after"), "expected less than queue.lifetime"
     for at, catch_all in enumerate(configuration.routes.catch_all):
@@ -229,12 +240,16 @@ def _strange_parts(configuration: Configuration, check: PartCheck) -> Iterator[t
         ),
         *((("agent", at, "use"), "agent", one.use) for at, one in enumerate(configuration.agents)),
         *(
+            (("route", at, "use"), "route", one.use)
+            for at, one in enumerate(configuration.route_tables)
+        ),
+        *(
             (("imap", "extensions", at), "imap extension", part)
             for at, part in enumerate(configuration.imap.extensions)
         ),
     ]:
         try:
-            check(kind, split_part(part)[0])
+            check(kind, split_part(PartText(part))[0])
         except ConfigurationFault as fault:
             yield place, fault.reason
 
@@ -272,6 +287,7 @@ def _part_options(
         configuration,
         filters=read("filter", "filter", configuration.filters),
         agents=read("agent", "agent", configuration.agents),
+        route_tables=read("route", "route", configuration.route_tables),
     )
     return configuration, problems
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import attrs
 
 from mailplat.config.option import option
+from mailplat.config.sections.filtering import FilteringOptions, FilterOptions
 from mailplat.config.sections.imap import IMAPOptions
 from mailplat.config.sections.limits import AuthOptions, LimitOptions, MessageOptions
 from mailplat.config.sections.mail import (
     AccountsOptions,
-    FilterOptions,
     FolderOptions,
     FolderUse,
     RoutesOptions,
@@ -21,6 +21,12 @@ from mailplat.config.sections.mail import (
 from mailplat.config.sections.protocols import POP3Options, SMTPOptions
 from mailplat.config.sections.queue import AgentOptions, QueueOptions
 from mailplat.config.sections.relay import RelayOptions, ResolverOptions, SmarthostOptions
+from mailplat.config.sections.routing import (
+    BackupOptions,
+    RelayHostOptions,
+    RouteOptions,
+    SRSOptions,
+)
 from mailplat.config.sections.server import (
     ListenerOptions,
     LogOptions,
@@ -60,6 +66,16 @@ class Configuration:
     )
     accounts: AccountsOptions = option(AccountsOptions(), meaning="Who may log in.")
     routes: RoutesOptions = option(RoutesOptions(), meaning="Where mail leads.")
+    route_tables: tuple[RouteOptions, ...] = option(
+        (), name="route", meaning="Routes, in the order they are asked, before the accounts."
+    )
+    relay_hosts: tuple[RelayHostOptions, ...] = option(
+        (), name="relay_host", meaning="Servers that take the mail of some domains or senders."
+    )
+    backups: tuple[BackupOptions, ...] = option(
+        (), name="backup_mx", meaning="Domains of others that mail is taken for."
+    )
+    srs: SRSOptions = option(SRSOptions(), meaning="Rewriting the senders of forwarded mail.")
     queue: QueueOptions = option(QueueOptions(), meaning="Mail on its way out.")
     agents: tuple[AgentOptions, ...] = option(
         (), name="agent", meaning="Delivery agents besides the one for mailboxes here."
@@ -69,6 +85,7 @@ class Configuration:
         SmarthostOptions(), meaning="One server that takes all mail for others."
     )
     resolver: ResolverOptions = option(ResolverOptions(), meaning="Asking DNS.")
+    filtering: FilteringOptions = option(FilteringOptions(), meaning="What all filters share.")
     filters: tuple[FilterOptions, ...] = option(
         (), name="filter", meaning="Filters, in the order they are asked."
     )

@@ -9,7 +9,7 @@ their part only when its factory is called.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
@@ -20,6 +20,7 @@ from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.hooks import IReports
 from mailplat.interfaces.resolver import IResolver
+from mailplat.interfaces.routes import IRoute
 from mailplat.interfaces.store import Folder, IStore
 from mailplat.model.mailbox import QuotaLimit
 
@@ -30,8 +31,10 @@ __all__ = [
     "IAgentPlugin",
     "IFilterPlugin",
     "IOptionsPlugin",
+    "IRoutePlugin",
     "IStorePlugin",
     "PasswordSettings",
+    "RouteSettings",
     "StoreSettings",
 ]
 
@@ -100,6 +103,27 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """What every route is told, whatever its kind.
+
+    Attributes:
+        reactor: Twisted's reactor, for its threads and its clock.
+        name: What explanations are to call it.
+        domains: Ours, in lower case, the first where bare names are.
+        directory: The data directory; relative paths in an argument begin there.
+        delimiter: What separates a subaddress from the local part; ``""`` for none.
+        options: What the configuration says of this part alone (`IOptionsPlugin`).
+    """
+
+    reactor: Any
+    name: str = "route"
+    domains: tuple[str, ...] = ()
+    directory: str = "."
+    delimiter: str = "+"
+    options: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class PasswordSettings:
     """How account backends keep and check passwords.
 
@@ -109,6 +133,9 @@ class PasswordSettings:
         waiting: Checks that may wait for a thread; beyond that log-ins are `Unavailable`.
         cache_entries: Checked passwords whose outcome is remembered.
         cache_seconds: How long an outcome is remembered, in seconds; 0 remembers none.
+        scram: The SCRAM algorithms that new passwords get keys for, besides their hash.
+        scram_iterations: Of those keys (RFC 7677 §4: at least 4096).
+        decoy_key: Makes the salts of names that do not exist: the same after a restart.
     """
 
     scheme: str = "ARGON2ID"
@@ -116,6 +143,9 @@ class PasswordSettings:
     waiting: int = 1000
     cache_entries: int = 10_000
     cache_seconds: float = 300.0
+    scram: tuple[str, ...] = ()
+    scram_iterations: int = 100_000
+    decoy_key: bytes = field(default=b"", repr=False)
 
 
 _PASSWORDS = PasswordSettings()
@@ -159,7 +189,7 @@ class IAccountsPlugin(Interface):
 
 
 class IOptionsPlugin(Interface):
-    """A plugin, of filters or agents, whose parts have options of their own."""
+    """A plugin, of filters, agents or routes, whose parts have options of their own."""
 
     def options() -> type:
         """Give the attrs class that they are read into, made of `mailplat.config.option`.
@@ -175,6 +205,19 @@ class IFilterPlugin(Interface):
 
     def filter(name: str, argument: str, settings: FilterSettings) -> IFilter:
         """Make a filter out of what follows the first colon.
+
+        Raises:
+            ConfigurationFault: The argument cannot be read; the reason says what is expected.
+        """
+
+
+class IRoutePlugin(Interface):
+    """Makes routes."""
+
+    prefix: str = Attribute("The word before the first colon.")
+
+    def route(argument: str, settings: RouteSettings) -> IRoute:
+        """Make a route out of what follows the first colon.  Does not open it.
 
         Raises:
             ConfigurationFault: The argument cannot be read; the reason says what is expected.

@@ -8,11 +8,12 @@ is no longer there, and with the last one the mail is gone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zope.interface import Interface
 
 from mailplat.interfaces.bodies import IBody
+from mailplat.interfaces.store import Target
 from mailplat.model.address import Address
 from mailplat.model.envelope import Envelope, Recipient, Sender
 from mailplat.model.outcome import Deferred, Outcome
@@ -82,6 +83,8 @@ class Pending:
         last: What came of the last attempt, at it or at its lane; None before the first.
         due: When it is tried next, seconds since 1970; None while the mail is held.
         depth: How many expansions led to it.
+        targets: The mailboxes here that it was decided for when the mail was accepted; none where
+            it leads elsewhere, or where nothing was decided yet.
     """
 
     recipient: Recipient
@@ -90,6 +93,7 @@ class Pending:
     last: Deferred | None = None
     due: int | None = 0
     depth: int = 0
+    targets: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +121,23 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True)
 class NewMail:
-    """A mail to be taken on together with something else: a report.
+    """A mail to be taken on.
 
     Attributes:
-        queue_id: Its name.
+        queue_id: Its name; never used before.
         envelope: From whom, to whom.
         agents: For each recipient, the agent that takes it on.
         body: Its bytes; the spool does not close it.
+        targets: For a recipient whose mailboxes are decided, these.
+        held: Whether it is kept back until somebody releases it.
     """
 
     queue_id: str
     envelope: Envelope
     agents: Mapping[Recipient, str]
     body: IBody
+    targets: Mapping[Recipient, tuple[Target, ...]] = field(default_factory=dict)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,23 +205,14 @@ class ISpool(Interface):
     def close() -> Awaitable[None]:
         """Finish what is under way."""
 
-    def accept(
-        queue_id: str,
-        envelope: Envelope,
-        agents: Mapping[Recipient, str],
-        body: IBody,
-        held: bool = False,
-    ) -> Awaitable[None]:
-        """Take a mail on; on return it is on stable storage.
+    def accept(mails: Sequence[NewMail]) -> Awaitable[None]:
+        """Take mails on, all or none, in one commit; on return they are on stable storage.
 
-        Concurrent calls share one flush (group commit).  The body is not closed.
+        Several mails are the copies of one message that go on under different senders.
+        Concurrent calls share one flush (group commit).  The bodies are not closed.
 
         Args:
-            queue_id: Its name; never used before.
-            envelope: From whom, to whom.
-            agents: For each recipient, the agent that takes it on.
-            body: Its bytes.
-            held: Whether it is kept back until somebody releases it.
+            mails: At least one.
 
         Raises:
             StorageFull: Nothing was stored.
@@ -287,6 +286,9 @@ class IOperatedSpool(ISpool):
             behind: Begin behind this queue id, which was given before.
         """
 
+    def names(selection: Selection) -> Awaitable[Sequence[str]]:
+        """Give the queue ids of mails, however many, in the order of their arrival."""
+
     def hold(selection: Selection, held: bool) -> Awaitable[int]:
         """Keep mails back, or let them go on at once; tell how many changed."""
 
@@ -297,7 +299,10 @@ class IOperatedSpool(ISpool):
         """Throw mails away, with no report; tell how many."""
 
     def reroute(selection: Selection, agent: str) -> Awaitable[int]:
-        """Give all their recipients to another agent, due now unless held; tell how many mails."""
+        """Give all their recipients to another agent, due now unless held; tell how many mails.
+
+        What was decided for mailboxes here is forgotten: that agent asks the routes.
+        """
 
     def lanes(limit: int) -> Awaitable[Sequence[LaneState]]:
         """Give the fullest lanes, with the number of their recipients."""

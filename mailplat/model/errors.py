@@ -18,6 +18,7 @@ __all__ = [
     "Expunged",
     "InUse",
     "LimitReached",
+    "Loop",
     "MailError",
     "NoSuchAccount",
     "NoSuchMail",
@@ -26,6 +27,7 @@ __all__ = [
     "OverQuota",
     "StorageFull",
     "TooBig",
+    "TooSoon",
     "Unavailable",
 ]
 
@@ -78,6 +80,14 @@ class OverQuota(MailError):
     public = "Mailbox full"
 
 
+class Loop(MailError):
+    """The message was here before, for the same address (RFC 5321 §6.3, RFC 3463 X.4.6)."""
+
+    code, status = 554, "5.4.6"
+    imap_code = "CANNOT"
+    public = "The message goes round in circles: it was delivered to this address already"
+
+
 class TooBig(MailError):
     """The message is larger than this server takes (RFC 1870 §6, RFC 7889)."""
 
@@ -93,6 +103,15 @@ class LimitReached(MailError):
     code, status = 452, "4.5.3"
     imap_code = "LIMIT"
     public = "A limit of this server is reached"
+
+
+class TooSoon(MailError):
+    """The account logged in too short a time ago (RFC 2449 §8.1.1)."""
+
+    code, status = 454, "4.7.0"
+    imap_code = "LIMIT"
+    pop3_code = "LOGIN-DELAY"
+    public = "The last log-in was too short ago; please wait"
 
 
 class NoSuchAccount(MailError):

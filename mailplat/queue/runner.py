@@ -369,7 +369,9 @@ class Runner:
         except Exception:
             _log.failure("queue {queue_id}: its bytes cannot be read", queue_id=mail.queue_id)
             return dict.fromkeys(recipients, answers.Deferred(_BROKEN))
-        attempt = Attempt(mail.queue_id, mail.sender, recipients, body, None, mail.arrived)
+        targets = {one.recipient: one.targets for one in mail.pending if one.targets}
+        sender = mail.sender.onward(mail.arrived, int(self._now()))
+        attempt = Attempt(mail.queue_id, sender, recipients, body, None, mail.arrived, targets)
 
         async def deliver() -> Mapping[Recipient, Outcome]:
             return await agent.deliver(attempt)

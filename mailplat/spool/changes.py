@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailplat.interfaces.spool import Lane, Pending, Settlement
 from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.outcome import Deferred
-from mailplat.spool.records import notify_of, sender_key, write_last, write_sender
+from mailplat.spool.records import (
+    notify_of,
+    sender_key,
+    write_last,
+    write_sender,
+    write_targets,
+)
 
 __all__ = ["NewRow", "Settled", "accept", "block", "hold", "remove", "reroute", "retry", "settle"]
 
@@ -87,7 +93,7 @@ def accept(db: sqlite3.Connection, mail: NewRow) -> None:
     assert row is not None
     if mail.data is not None:
         db.execute("INSERT INTO body (mail, data) VALUES (?, ?)", (row, mail.data))
-    _refresh(db, _add(db, row, mail.pending))
+    _refresh(db, _add(db, row, mail.pending, mail.sender.priority))
 
 
 def settle(
@@ -95,11 +101,11 @@ def settle(
 ) -> Settled:
     """Note what came of an attempt; see `IQueueSpool.settle`."""
     found = db.execute(
-        "SELECT id, held, in_file FROM mail WHERE queue_id = ?", (queue_id,)
+        f"SELECT id, held, in_file, {_PRIORITY} FROM mail WHERE queue_id = ?", (queue_id,)
     ).fetchone()
     if found is None:
         return Settled()
-    row, held, in_file = found
+    row, held, in_file, priority = found
     touched: set[int] = set()
     known = 0
     for recipient, outcome in settlement.outcomes.items():
@@ -126,10 +132,11 @@ def settle(
         db,
         row,
         [
-            one if not held else Pending(one.recipient, one.agent, due=None, depth=one.depth)
+            one if not held else replace(one, due=None)
             for one in settlement.added
             if (one.recipient.address.local, one.recipient.address.domain) not in there
         ],
+        priority,
     )
     if settlement.deadline is not None:
         db.execute("UPDATE mail SET deadline = ? WHERE id = ?", (settlement.deadline, row))
@@ -163,8 +170,11 @@ def hold(db: sqlite3.Connection, rows: Sequence[int], held: bool, now: int) -> i
         ).rowcount
     ]
     lanes = _lanes_of(db, changed)
-    due = None if held else now
-    db.executemany("UPDATE recipient SET due = ? WHERE mail = ?", [(due, row) for row in changed])
+    due = "NULL" if held else _DUE
+    db.executemany(
+        f"UPDATE recipient SET due = {due} WHERE mail = :row",
+        [{"now": now, "row": row} for row in changed],
+    )
     _refresh(db, lanes)
     return len(changed)
 
@@ -175,7 +185,8 @@ def retry(db: sqlite3.Connection, rows: Sequence[int], now: int) -> int:
         row
         for row in rows
         if db.execute(
-            "UPDATE recipient SET due = ? WHERE mail = ? AND due IS NOT NULL", (now, row)
+            f"UPDATE recipient SET due = {_DUE} WHERE mail = :row AND due IS NOT NULL",
+            {"now": now, "row": row},
         ).rowcount
     ]
     lanes = _lanes_of(db, waiting)
@@ -211,13 +222,21 @@ def reroute(db: sqlite3.Connection, rows: Sequence[int], agent: str, now: int) -
             lane = _lane(db, Lane(agent, "" if agent else domain.lower()))
             touched.add(lane)
             db.execute(
-                "UPDATE recipient SET lane = ?, due = CASE WHEN due IS NULL THEN NULL ELSE ? END"
-                " WHERE id = ?",
-                (lane, now, recipient),
+                "UPDATE recipient SET lane = :lane, targets = NULL,"
+                f" due = iif(due IS NULL, NULL, {_DUE}) WHERE id = :id",
+                {"lane": lane, "now": now, "row": row, "id": recipient},
             )
     _refresh(db, touched)
     return len(rows)
 
+
+_PRIORITY = "coalesce(json_extract(parameters, '$.priority'), 0)"
+
+_DUE = (
+    "(SELECT max(:now, arrived + coalesce(json_extract(parameters, '$.hold_for'), 0),"
+    " coalesce(json_extract(parameters, '$.hold_until'), 0)) FROM mail WHERE id = :row)"
+)
+"""The time at once: of a mail with a time of release, not before that (RFC 4865 §4)."""
 
 _NAMED = "mail = ? AND local = ? AND domain = ? AND notify = ? AND original = ?"
 
@@ -227,7 +246,7 @@ def _named(recipient: Recipient) -> tuple[str, str, str, str]:
     return address.local, address.domain, notify_of(recipient), recipient.original
 
 
-def _add(db: sqlite3.Connection, row: int, pending: Iterable[Pending]) -> set[int]:
+def _add(db: sqlite3.Connection, row: int, pending: Iterable[Pending], priority: int) -> set[int]:
     """Write recipients; give the lanes that they wait in."""
     lanes: dict[Lane, int] = {}
     for one in pending:
@@ -236,11 +255,12 @@ def _add(db: sqlite3.Connection, row: int, pending: Iterable[Pending]) -> set[in
             lanes[lane] = _lane(db, lane)
         db.execute(
             "INSERT INTO recipient"
-            " (mail, lane, local, domain, notify, original, attempts, depth, last, due)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (mail, lane, local, domain, notify, original, attempts, depth, last, due,"
+            " priority, targets) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(row, lanes[lane], *_named(one.recipient)),
-                *(one.attempts, one.depth, write_last(one.last), one.due),
+                *(one.attempts, one.depth, write_last(one.last), one.due, priority),
+                write_targets(one.targets),
             ),
         )
     return set(lanes.values())

@@ -14,7 +14,7 @@ from mailplat.model.errors import ConfigurationFault, Corrupt, Unavailable
 
 __all__ = ["SCHEMA_VERSION", "connect", "create"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _APPLICATION_ID = 0x6D70_7370  # "mpsp"
 
@@ -47,10 +47,13 @@ CREATE TABLE recipient (
     attempts INTEGER NOT NULL,
     depth INTEGER NOT NULL,
     last TEXT,                      -- what came of the last attempt, as JSON
-    due INTEGER                     -- null while the mail is held
+    due INTEGER,                    -- null while the mail is held
+    targets TEXT,                   -- the mailboxes that were decided, as JSON, or null
+    priority INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX recipient_mail ON recipient (mail);
 CREATE INDEX recipient_due ON recipient (lane, due);
+CREATE INDEX recipient_priority ON recipient (lane, priority, due) WHERE priority <> 0;
 CREATE TABLE lane (
     id INTEGER PRIMARY KEY,
     agent TEXT NOT NULL,
@@ -66,8 +69,18 @@ CREATE INDEX lane_ready ON lane (ready) WHERE ready IS NOT NULL;
 """
 
 
+_UPGRADES = {
+    1: (
+        "ALTER TABLE recipient ADD COLUMN targets TEXT",
+        "ALTER TABLE recipient ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX recipient_priority ON recipient (lane, priority, due) WHERE priority <> 0",
+    )
+}
+"""What brings a database from a version to the next."""
+
+
 def create(path: Path, busy_seconds: float) -> None:
-    """Make the database where there is none, and make sure that it is one of ours.
+    """Make the database where there is none, bring an older one up, and see that it is ours.
 
     Raises:
         ConfigurationFault: It belongs to another program, or to a newer mailplat.
@@ -95,6 +108,10 @@ def create(path: Path, busy_seconds: float) -> None:
                     f"{path}: not a spool that this mailplat knows (schema {version}, this is "
                     f"{SCHEMA_VERSION}); install the mailplat that wrote it"
                 )
+            for older in range(version, SCHEMA_VERSION) if tables else ():
+                for statement in _UPGRADES[older]:
+                    raw.execute(statement)
+                raw.execute(f"PRAGMA user_version={older + 1}")
             raw.execute("COMMIT")
         finally:
             raw.close()

@@ -21,7 +21,7 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from mailplat.interfaces.bodies import IBody, IIntake, IIntakes
+from mailplat.interfaces.bodies import IBody, IFileBody, IIntake, IIntakes
 from mailplat.model.errors import StorageFull, Unavailable
 
 __all__ = ["Intakes", "MemoryBody"]
@@ -102,6 +102,26 @@ class _File:
             start += len(block)
         return b"".join(found)
 
+    def descriptor(self, tail: bytes) -> int:
+        """Put bytes behind what was written, and open the file once more; blocks the thread.
+
+        Raises:
+            StorageFull: There is no room.
+            Unavailable: The file cannot be had for another reason.
+        """
+        with self._lock:
+            try:
+                if self._descriptor < 0:
+                    raise OSError(errno.EBADF, "the file is closed")
+                at = self.size  # which stays: nobody who reads is disturbed
+                while tail:
+                    written = os.pwrite(self._descriptor, tail, at)
+                    tail, at = tail[written:], at + written
+                return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                kind = StorageFull if error.errno in _NO_ROOM else Unavailable
+                raise kind(f"{self._directory}: {error}") from error
+
     def close(self) -> None:
         """Wait for the thread that writes, and free the room on disk; blocks the thread."""
         with self._lock:
@@ -151,7 +171,7 @@ class MemoryBody:
             self._share.release()
 
 
-@implementer(IBody)
+@implementer(IFileBody)
 class _FileBody:
     """A message in a file, but for its last bytes, which never needed to go there."""
 
@@ -171,6 +191,10 @@ class _FileBody:
         if stop > in_file:
             data += self._tail[max(start - in_file, 0) : stop - in_file]
         return data
+
+    def descriptor(self) -> int:
+        """See `IFileBody.descriptor`."""
+        return self._file.descriptor(self._tail)
 
     def close(self) -> None:
         """See `IBody.close`."""

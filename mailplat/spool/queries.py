@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from mailplat.interfaces.spool import Lane, LaneState, Pending, Selection, Spooled
-from mailplat.spool.records import read_last, read_recipient, read_sender
+from mailplat.spool.records import read_last, read_recipient, read_sender, read_targets
 
 __all__ = [
     "body_of",
@@ -21,6 +21,7 @@ __all__ = [
     "files",
     "find",
     "lanes",
+    "names_of",
     "next_time",
     "overdue",
     "ready",
@@ -30,9 +31,15 @@ __all__ = [
 _MAIL = "m.queue_id, m.parameters, m.arrived, m.size, m.held, m.deadline"
 _PENDING = (
     "r.local, r.domain, r.notify, r.original, l.agent, r.attempts, coalesce(r.last, l.last),"
-    " r.due, r.depth"
+    " r.due, r.depth, r.targets"
 )
 _LANE = "agent, destination, due, blocked, failures, last"
+_BANDS = (
+    ("r.priority <> 0 AND r.priority > 0", "r.priority DESC, r.due"),
+    ("+r.priority = 0", "r.due"),  # the plus keeps the index of times in use
+    ("r.priority <> 0 AND r.priority < 0", "r.priority DESC, r.due"),
+)
+"""Higher priorities go first (RFC 6710 §5.1); a question each, so that each has its index."""
 _MANY = 500
 """Values of a list in one statement."""
 
@@ -61,14 +68,21 @@ def due(
 ) -> list[Spooled]:
     """See `IQueueSpool.due`."""
     marks = ",".join("?" * len(without))
-    rows = db.execute(
-        f"SELECT {_MAIL}, {_PENDING} FROM recipient r JOIN mail m ON m.id = r.mail"
-        " JOIN lane l ON l.id = r.lane"
-        " WHERE r.lane = (SELECT id FROM lane WHERE agent = ? AND destination = ?)"
-        f" AND r.due <= ? AND m.queue_id NOT IN ({marks}) ORDER BY r.due, r.mail, r.id LIMIT ?",
-        (lane.agent, lane.destination, now, *without, limit),
-    )
-    return list(_spooled(rows))
+    found: list[Spooled] = []
+    for band, order in _BANDS:
+        left = limit - sum(len(mail.pending) for mail in found)
+        if left <= 0:
+            break
+        rows = db.execute(
+            f"SELECT {_MAIL}, {_PENDING} FROM recipient r JOIN mail m ON m.id = r.mail"
+            " JOIN lane l ON l.id = r.lane"
+            " WHERE r.lane = (SELECT id FROM lane WHERE agent = ? AND destination = ?)"
+            f" AND {band} AND r.due <= ? AND m.queue_id NOT IN ({marks})"
+            f" ORDER BY {order}, r.mail, r.id LIMIT ?",
+            (lane.agent, lane.destination, now, *without, left),
+        )
+        found += _spooled(rows)
+    return found
 
 
 def overdue(db: sqlite3.Connection, now: int, limit: int) -> list[Spooled]:
@@ -122,6 +136,15 @@ def rows_of(
             (*values, limit),
         )
     ]
+
+
+def names_of(db: sqlite3.Connection, selection: Selection) -> list[str]:
+    """See `IOperatedSpool.names`."""
+    where, values = _conditions(selection)
+    rows = db.execute(
+        f"SELECT m.queue_id FROM mail m WHERE {' AND '.join(where) or '1'} ORDER BY m.id", values
+    )
+    return [name for (name,) in rows]
 
 
 def existing(db: sqlite3.Connection, rows: Sequence[int]) -> list[int]:
@@ -210,8 +233,9 @@ def _spooled(rows: Iterable[tuple[Any, ...]]) -> Iterator[Spooled]:
                 read_last(last),
                 when,
                 depth,
+                read_targets(targets),
             )
-            for local, domain, notify, original, agent, attempts, last, when, depth in (
+            for local, domain, notify, original, agent, attempts, last, when, depth, targets in (
                 row[6:] for row in group
             )
         )

@@ -7,10 +7,20 @@ passed over.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from mailplat.interfaces.store import Target
 from mailplat.model.address import Address
-from mailplat.model.envelope import BodyType, Notify, Recipient, Return, Sender
+from mailplat.model.envelope import (
+    BodyType,
+    ByMode,
+    DeliverBy,
+    Notify,
+    Recipient,
+    Return,
+    Sender,
+)
 from mailplat.model.outcome import Deferred
 from mailplat.model.reply import Reply
 
@@ -19,9 +29,11 @@ __all__ = [
     "read_last",
     "read_recipient",
     "read_sender",
+    "read_targets",
     "sender_key",
     "write_last",
     "write_sender",
+    "write_targets",
 ]
 
 
@@ -49,12 +61,22 @@ def write_sender(sender: Sender) -> str:
         found["requiretls"] = True
     if sender.auth is not None:
         found["auth"] = sender.auth
+    if sender.deliver_by is not None:
+        by = sender.deliver_by
+        found["by"] = [by.seconds, by.mode.value, by.trace]
+    if sender.hold_for:
+        found["hold_for"] = sender.hold_for
+    if sender.hold_until is not None:
+        found["hold_until"] = sender.hold_until
+    if sender.priority:
+        found["priority"] = sender.priority
     return json.dumps(found)
 
 
 def read_sender(text: str) -> Sender:
     """Read the sender again."""
     found = json.loads(text)
+    by = found.get("by")
     return Sender(
         Address(*found["address"]) if "address" in found else None,
         size=found.get("size"),
@@ -64,6 +86,10 @@ def read_sender(text: str) -> Sender:
         envid=found.get("envid", ""),
         require_tls=found.get("requiretls", False),
         auth=found.get("auth"),
+        deliver_by=DeliverBy(by[0], ByMode(by[1]), by[2]) if by is not None else None,
+        hold_for=found.get("hold_for", 0),
+        hold_until=found.get("hold_until"),
+        priority=found.get("priority", 0),
     )
 
 
@@ -92,3 +118,19 @@ def read_last(text: str | None) -> Deferred | None:
         return None
     code, status, lines, where = json.loads(text)
     return Deferred(Reply(code, tuple(lines), status), where)
+
+
+def write_targets(targets: Sequence[Target]) -> str | None:
+    """Write the mailboxes that were decided for a recipient."""
+    if not targets:
+        return None
+    return json.dumps([[one.account, one.mailbox, sorted(one.flags)] for one in targets])
+
+
+def read_targets(text: str | None) -> tuple[Target, ...]:
+    """Read them again."""
+    if text is None:
+        return ()
+    return tuple(
+        Target(account, mailbox, frozenset(flags)) for account, mailbox, flags in json.loads(text)
+    )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,6 @@ from mailplat.interfaces.spool import (
     Settlement,
     Spooled,
 )
-from mailplat.model.envelope import Envelope, Recipient
 from mailplat.model.errors import Corrupt, MailError, NoSuchMail, Unavailable
 from mailplat.model.outcome import Deferred
 from mailplat.spool import changes, queries
@@ -152,25 +151,25 @@ class Spool:
 
     # taking in
 
-    async def accept(
-        self,
-        queue_id: str,
-        envelope: Envelope,
-        agents: Mapping[Recipient, str],
-        body: IBody,
-        held: bool = False,
-    ) -> None:
+    async def accept(self, mails: Sequence[NewMail]) -> None:
         """See `ISpool.accept`."""
-        row = await self._prepare(NewMail(queue_id, envelope, agents, body), held)
-        try:
-            await self._write(lambda db: changes.accept(db, row))
-        except BaseException:
-            await self._forget([row])
-            raise
-        if not held:
-            self._notice(row.lanes)
+        rows: list[NewRow] = []
 
-    async def _prepare(self, mail: NewMail, held: bool = False) -> NewRow:
+        def work(db: sqlite3.Connection) -> None:
+            for row in rows:
+                changes.accept(db, row)
+
+        try:
+            for mail in mails:
+                rows.append(await self._prepare(mail))
+            await self._write(work)
+        except BaseException:
+            await self._forget(rows)
+            raise
+        if lanes := {lane for row in rows if not row.held for lane in row.lanes}:
+            self._notice(lanes)
+
+    async def _prepare(self, mail: NewMail) -> NewRow:
         """Bring a body to where it will be kept; its row is not written yet."""
         body, now = mail.body, int(self._now())
         data: bytes | None = None
@@ -180,16 +179,25 @@ class Spool:
             data = body.read(0, body.size)
         else:
             data = await deferToThread(body.read, 0, body.size)
+        sender = mail.envelope.sender
+        release = sender.released(now)  # RFC 4865 §4
+        wanted = sender.wanted_by(now)
+        deadline = release + self._warn_after
         pending = [
-            Pending(one, mail.agents[one], due=None if held else now)
+            Pending(
+                one,
+                mail.agents[one],
+                due=None if mail.held else release,
+                targets=mail.targets.get(one, ()),
+            )
             for one in dict.fromkeys(mail.envelope.recipients)
         ]
         return NewRow(
             mail.queue_id,
-            mail.envelope.sender,
+            sender,
             pending,
             now,
-            now + self._warn_after,
+            deadline if wanted is None else min(deadline, wanted),
             body.size,
             data,
         )
@@ -300,6 +308,10 @@ class Spool:
         return await self._read(
             lambda db: queries.find(db, queries.rows_of(db, selection, limit, behind))
         )
+
+    async def names(self, selection: Selection) -> Sequence[str]:
+        """See `IOperatedSpool.names`."""
+        return await self._read(lambda db: queries.names_of(db, selection))
 
     async def hold(self, selection: Selection, held: bool) -> int:
         """See `IOperatedSpool.hold`."""

@@ -32,6 +32,7 @@ from mailplat.interfaces.spool import (
     Settlement,
     Spooled,
 )
+from mailplat.interfaces.store import Target
 from mailplat.model.address import Address
 from mailplat.model.envelope import BodyType, Envelope, Notify, Recipient, Return, Sender
 from mailplat.model.errors import MailError, NoSuchMail
@@ -117,7 +118,7 @@ def new_mail(
 
 async def accept(spool: ISpool, mail: NewMail, held: bool = False) -> None:
     """Hand a mail in."""
-    await spool.accept(mail.queue_id, mail.envelope, mail.agents, mail.body, held)
+    await spool.accept([replace(mail, held=held)])
 
 
 async def body_of(spool: IQueueSpool, queue_id: str) -> bytes:
@@ -181,7 +182,9 @@ class SpoolContract:
         first = to("a b@example.net", Notify.SUCCESS, Notify.FAILURE, original="rfc822;x@y")
         second = to("Ünï@Example.COM", Notify.NEVER)
         agents = {first: "", second: "mailbox"}
-        await spool.accept("q1", Envelope(sender, (first, second)), agents, StringBody(b"\0\xff\r"))
+        targets = {second: (Target("ünï@example.com", "Quarantine/Ä"), Target("x", "INBOX"))}
+        envelope = Envelope(sender, (first, second))
+        await spool.accept([NewMail("q1", envelope, agents, StringBody(b"\0\xff\r"), targets)])
         await spool.close()
         times.seconds += 100
         again = make_spool(times)
@@ -194,7 +197,10 @@ class SpoolContract:
                 sender,
                 NOON,
                 3,
-                (Pending(first, "", due=NOON), Pending(second, "mailbox", due=NOON)),
+                (
+                    Pending(first, "", due=NOON),
+                    Pending(second, "mailbox", due=NOON, targets=targets[second]),
+                ),
                 deadline=NOON + WARN_AFTER,
             )
             assert await body_of(again, "q1") == b"\0\xff\r"

@@ -24,14 +24,16 @@ from mailplat.interfaces.store import BodyRange
 from mailplat.model.account import Account
 from mailplat.model.errors import AuthenticationFailed
 from mailplat.net.factory import ConnectionFactory, SessionIds
-from mailplat.net.limits import ConnectionLimits, LoginThrottle
+from mailplat.net.limits import ConnectionLimits
 from mailplat.net.selfsigned import write_self_signed
 from mailplat.net.serving import Wiring
 from mailplat.net.smtp import smtp_factory
+from mailplat.net.throttle import LoginThrottle
 from mailplat.net.tls import CertificateFiles, TLSContexts, behind_tls
-from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.offers import Limits, Offers
-from mailplat.routes.local import LocalRoutes
+from mailplat.routes.local import LocalRoute
+from mailplat.routes.table import RouteTable
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.queue_ids import QueueIds
 from mailplat.sessions.smtp.session import SmtpSession
@@ -89,7 +91,7 @@ class Server:
         accounts: Any = TwoAccounts()
         self.parts = SmtpParts(
             accounts=accounts,
-            routes=LocalRoutes(accounts, ["example.org"]),
+            routes=RouteTable([LocalRoute(accounts, ["example.org"])]),
             store=self.store,
             intakes=Intakes(reactor, str(directory)),
             chains=Chains([], reactor),

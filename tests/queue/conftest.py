@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from mailplat.interfaces.agents import Attempt, IDeliveryAgent
 from mailplat.interfaces.routes import Destination, IRoutes, Local, Refused, Remote
-from mailplat.interfaces.spool import Selection, Spooled
+from mailplat.interfaces.spool import NewMail, Selection, Spooled
 from mailplat.model.account import Account
 from mailplat.model.address import Address
 from mailplat.model.envelope import Envelope, Recipient, Sender
@@ -76,7 +76,9 @@ class Scripted:
 class TwoDomains:
     """example.org is here, with everybody but ``nobody``; all else is elsewhere."""
 
-    async def route(self, address: Address) -> tuple[Destination, ...]:
+    async def route(
+        self, address: Address, sender: Address | None = None
+    ) -> tuple[Destination, ...]:
         """See `IRoutes.route`."""
         if not self.is_local_domain(address.domain):
             return (Remote(address),)
@@ -157,7 +159,8 @@ class Yard:
         """Hand a mail in."""
         path = sender or Sender(Address("alice", "example.org"))
         agents = dict.fromkeys(recipients, agent)
-        await self.spool.accept(queue_id, Envelope(path, recipients), agents, StringBody(body))
+        envelope = Envelope(path, recipients)
+        await self.spool.accept([NewMail(queue_id, envelope, agents, StringBody(body))])
 
     async def rest(self) -> None:
         """Wait until nothing is going on any more, but what waits for the clock."""

@@ -13,7 +13,8 @@ from mailplat.interfaces.routes import Local, Refused, Remote
 from mailplat.model.account import Account
 from mailplat.model.address import Address
 from mailplat.model.errors import AuthenticationFailed
-from mailplat.routes.local import LocalRoutes
+from mailplat.routes.local import LocalRoute
+from mailplat.routes.table import RouteTable
 from mailplat.testing.routes import RoutesContract
 
 ALICE = Account("alice@example.org", ("alice@example.org", "a+b@example.org"))
@@ -47,21 +48,22 @@ class TwoAccounts:
         return (ALICE, ROOT)
 
 
-def routes(catch_all: str = "") -> LocalRoutes:
+def routes(catch_all: str = "") -> RouteTable:
     """Routes for one domain, whose postmaster is root."""
-    return LocalRoutes(
+    accounts = LocalRoute(
         TwoAccounts(),
         ["Example.ORG"],
         postmaster="root@example.org",
         catch_all={"EXAMPLE.org": catch_all},
     )
+    return RouteTable([accounts])
 
 
 class TestContract(RoutesContract):
     """Local routes keep the contract."""
 
     @pytest.fixture
-    def routes(self) -> LocalRoutes:
+    def routes(self) -> RouteTable:
         """Routes for example.org."""
         return routes()
 

@@ -50,7 +50,7 @@ def _loses_reports(right: Any) -> Any:
 def _reports_again(right: Any) -> Any:
     async def settle(self: Spool, queue_id: str, one: Settlement) -> None:
         for report in one.reports:
-            await self.accept(report.queue_id, report.envelope, report.agents, report.body)
+            await self.accept([report])
         await _loses_reports(right)(self, queue_id, one)
 
     return settle

@@ -34,6 +34,7 @@ async def give_up(configuration: Configuration, spool: Spool, selection: Selecti
     )
     await parts.accounts.open()
     try:
+        await parts.routes.open()
         ids: list[str] = []  # all at first: the reports that this writes are not meant
         while page := await spool.select(selection, _PAGE, ids[-1] if ids else ""):
             ids += [mail.queue_id for mail in page]
@@ -47,6 +48,7 @@ async def give_up(configuration: Configuration, spool: Spool, selection: Selecti
                 count += 1
         return count
     finally:
+        await parts.routes.close()
         await parts.accounts.close()
 
 

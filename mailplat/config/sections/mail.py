@@ -11,13 +11,11 @@ from enum import StrEnum
 import attrs
 
 from mailplat.config.option import option, required
-from mailplat.config.values import Domain, Duration, PartOptions, PartText, Size, duration
+from mailplat.config.values import Domain, Duration, PartText, Size, duration
 
 __all__ = [
     "AccountsOptions",
     "CatchAll",
-    "ErrorAction",
-    "FilterOptions",
     "FolderOptions",
     "FolderUse",
     "PasswordScheme",
@@ -43,14 +41,6 @@ class PasswordScheme(StrEnum):
 
     ARGON2ID = "ARGON2ID"
     BLF_CRYPT = "BLF-CRYPT"
-
-
-class ErrorAction(StrEnum):
-    """What becomes of mail whose filter failed."""
-
-    DEFER = "defer"
-    ACCEPT = "accept"
-    REJECT = "reject"
 
 
 @attrs.frozen(kw_only=True)
@@ -174,46 +164,27 @@ class RoutesOptions:
         "Junk",
         meaning="The mailbox that mail goes to when a filter says quarantine.",
     )
+    subaddress_mailbox: bool = option(
+        False,
+        meaning="Whether mail for a subaddress goes into the mailbox of that name, where the "
+        "account has one.",
+        precedent="Dovecot lmtp_save_to_detail_mailbox",
+    )
+    max_depth: int = option(
+        10,
+        unit="expansions",
+        least=1,
+        most=100,
+        meaning="How many aliases may lead to each other.",
+        precedent="Sendmail MaxAliasRecursion (10)",
+    )
+    max_members: int = option(
+        10_000,
+        unit="addresses",
+        least=1,
+        meaning="How many addresses one address may stand for, all aliases behind it together.",
+        precedent="Postfix virtual_alias_expansion_limit (1000)",
+    )
     catch_all: tuple[CatchAll, ...] = option(
         (), meaning="Accounts that get the mail of unknown addresses."
-    )
-
-
-@attrs.frozen(kw_only=True)
-class FilterOptions:
-    """A filter. They are asked in the order of these tables."""
-
-    use: PartText = required(
-        meaning="The filter: a plugin's prefix and argument.",
-        example="senders:bad@example.org,example.net",
-    )
-    name: str = option(
-        "",
-        meaning="What the log and header fields call it. Empty takes the prefix.",
-        example="blocked-senders",
-    )
-    listeners: tuple[str, ...] = option(
-        (),
-        meaning="The names of the listeners whose mail it sees. Empty is for every one.",
-        example=("smtp",),
-    )
-    timeout: Duration = option(
-        duration("30s"), least=0.01, meaning="How long one question to it may take."
-    )
-    on_error: ErrorAction = option(
-        ErrorAction.DEFER,
-        meaning="What becomes of mail when it fails or takes too long.",
-        precedent="milter_default_action of Postfix (tempfail)",
-    )
-    max_changes: int = option(
-        100,
-        unit="changes",
-        least=0,
-        meaning="How many changes one of its verdicts may ask for.",
-    )
-    options: PartOptions = option(
-        PartOptions(),
-        meaning="The filter's own options; which there are, its page tells. They are checked like "
-        "all others.",
-        example={"timeout": "5s"},
     )

@@ -2,12 +2,14 @@
 
 Mail whose recipients are all here goes straight into the store, in one commit.  As soon as one of
 them is elsewhere, or its sender wants to be told of the delivery (RFC 3461 §4.1), all go into the
-spool together, so that one commit decides about the message.
+spool together, so that one commit decides about the message (`mailplat.sessions.smtp.copies`).
 
 Invariants:
 
 - The body is closed on every path, and not before the store or the spool is done with it.
 - `Delivery.deliver` stores for everybody or for nobody.
+- A message that comes again for an address that it was delivered to is refused: it goes round in
+  circles (RFC 5321 §6.3).
 """
 
 from __future__ import annotations
@@ -15,16 +17,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mailplat.interfaces.agents import MAILBOX_AGENT
 from mailplat.interfaces.routes import Destination, Local, Remote
 from mailplat.interfaces.spool import ISpool
 from mailplat.interfaces.store import IStore, NewMessage, Target
-from mailplat.model.envelope import Envelope, Notify, Recipient, Sender
-from mailplat.model.errors import MailError, OverQuota, Unavailable
+from mailplat.message.trace import delivered_to
+from mailplat.model.envelope import Notify, Recipient, Sender
+from mailplat.model.errors import Loop, MailError, OverQuota, Unavailable
 from mailplat.model.mailbox import INBOX
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import Action
-from mailplat.sessions.smtp.incoming import EditedBody, Finished
+from mailplat.sessions.smtp.copies import Copies, leads_elsewhere, leads_on
+from mailplat.sessions.smtp.incoming import Finished
 
 __all__ = ["Delivery", "Parcel"]
 
@@ -38,7 +41,8 @@ class Parcel:
         sender: The reverse path with its parameters.
         destinations: Where each recipient's copy goes; nowhere, if a filter wants that.
         message: What to deliver.
-        return_path: Bytes of its Return-Path field, which only a mailbox's copy has.
+        front: Bytes of the fields at its beginning that only a mailbox's copy has: Return-Path,
+            Delivered-To.
         arrived: Seconds since 1970 UTC.
         action: Whether it goes into quarantine, or is held.
     """
@@ -47,7 +51,7 @@ class Parcel:
     sender: Sender
     destinations: Mapping[Recipient, Sequence[Destination]]
     message: Finished
-    return_path: int
+    front: int
     arrived: int
     action: Action = Action.CONTINUE
 
@@ -88,9 +92,11 @@ class Delivery:
 
         Raises:
             OverQuota: One of the recipients has no room.
+            Loop: It was delivered to one of them before.
             Unavailable: It must be spooled, and there is no spool.
         """
         try:
+            _check_loops(parcel)
             if self._belongs_in_spool(parcel):
                 await self._to_spool(parcel)
             else:
@@ -130,11 +136,14 @@ class Delivery:
     def _belongs_in_spool(self, parcel: Parcel) -> bool:
         if parcel.action is Action.HOLD:
             return True
-        told = self._spool is not None and parcel.action is not Action.QUARANTINE
+        if any(leads_elsewhere(found) for found in parcel.destinations.values()):
+            return True
+        if self._spool is None:
+            return False
+        told = parcel.action is not Action.QUARANTINE
         return any(
-            isinstance(one, Remote) or (told and Notify.SUCCESS in recipient.notify)
+            leads_on(found) or (told and bool(found) and Notify.SUCCESS in recipient.notify)
             for recipient, found in parcel.destinations.items()
-            for one in found
         )
 
     async def _to_store(self, parcel: Parcel, recipients: Sequence[Recipient]) -> None:
@@ -156,15 +165,35 @@ class Delivery:
         spool = self._spool
         if spool is None:
             raise Unavailable(f"{parcel.queue_id} must be spooled, and there is no spool")
-        agents: dict[Recipient, str] = {}
-        for recipient, found in parcel.destinations.items():
-            for one in found:
-                if isinstance(one, Remote):
-                    led = Recipient(one.address, recipient.notify, recipient.original)
-                    agents[led] = one.agent
-                elif isinstance(one, Local):
-                    agents[recipient] = MAILBOX_AGENT
-        body = EditedBody(b"", parcel.message.body, parcel.return_path)
-        envelope = Envelope(parcel.sender, tuple(agents))
-        held = parcel.action is Action.HOLD
-        await spool.accept(parcel.queue_id, envelope, agents, body, held)
+        copies = Copies(
+            parcel.queue_id,
+            parcel.sender,
+            parcel.action,
+            self._quarantine,
+            parcel.message.body,
+            parcel.front,
+        )
+        mails = copies.of(parcel.destinations)
+        if mails:
+            await spool.accept(mails)
+
+
+def _check_loops(parcel: Parcel) -> None:
+    """Refuse what was delivered to, or forwarded by, one of its recipients before.
+
+    Raises:
+        Loop: It was.
+    """
+    passed = delivered_to(parcel.message.header[parcel.front :])
+    if not passed:
+        return
+    for recipient, found in parcel.destinations.items():
+        stations = [recipient.address]
+        stations += [
+            one.onward.via
+            for one in found
+            if isinstance(one, Local | Remote) and one.onward is not None
+        ]
+        for address in stations if found else ():
+            if str(address).lower() in passed:
+                raise Loop(f"{parcel.queue_id} was delivered to <{address}> already")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
-from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import RELAY_AGENT
 from mailplat.interfaces.bodies import IIntakes
 from mailplat.interfaces.filters import IChains
-from mailplat.interfaces.net import ILoginThrottle
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.spool import ISpool
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
+from mailplat.sessions.login import LoginParts
 
 __all__ = ["SmtpOptions", "SmtpParts"]
 
@@ -48,25 +47,23 @@ class SmtpParts:
     """What the sessions of a server share.
 
     Attributes:
-        accounts: Who may log in.
         routes: Where mail leads.
         store: Everybody's mail.
         intakes: Take messages in.
         chains: The listener's filters.
-        throttle: Holds up who guesses passwords.
+        log_ins: Find out whose credentials these are.
         now: The time, seconds since 1970 UTC.
         new_queue_id: Names messages.
         spool: Takes mail for other servers, or that is held; None where there is none.
         agents: The delivery agents that there are; mail that leads to another is refused at RCPT.
     """
 
-    accounts: IAccounts
     routes: IRoutes
     store: IStore
     intakes: IIntakes
     chains: IChains
-    throttle: ILoginThrottle
+    log_ins: LoginParts
     now: Callable[[], float]
     new_queue_id: Callable[[], str]
     spool: ISpool | None = None
-    agents: frozenset[str] = frozenset({RELAY_AGENT})
+    agents: Container[str] = frozenset({RELAY_AGENT})

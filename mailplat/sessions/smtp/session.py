@@ -21,6 +21,7 @@ from mailplat.interfaces.filters import Mail as FilteredMail
 from mailplat.interfaces.net import ILink
 from mailplat.interfaces.routes import Destination, Local, Refused, Remote
 from mailplat.message import trace
+from mailplat.model.account import Account
 from mailplat.model.address import Address
 from mailplat.model.credentials import Credentials
 from mailplat.model.envelope import Envelope, Recipient, Sender
@@ -42,6 +43,7 @@ from mailplat.proto.smtp.commands import (
     Verify,
 )
 from mailplat.proto.smtp.server import ServerConversation
+from mailplat.sessions.login import LogIn
 from mailplat.sessions.smtp.delivery import Delivery, Parcel
 from mailplat.sessions.smtp.incoming import Finished, Incoming, edited
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
@@ -83,6 +85,7 @@ class SmtpSession:
         self._options = options
         self._context = Context(link.session_id, options.listener, link.peer)
         self._chain = parts.chains.open_chain(self._context)
+        self._log_ins = LogIn(parts.log_ins, link)
         self._delivery = Delivery(parts.store, parts.spool, options.quarantine)
         self._before_mail: dict[Stage, Noted] = {}  # what filters want of every mail to come
         self._transaction = Transaction()
@@ -121,7 +124,7 @@ class SmtpSession:
                 case StartTLS():
                     self._start_tls()
                 case Login(_, credentials):
-                    self._reply(await self._log_in(credentials))
+                    await self._log_in(credentials)
                 case Verify():
                     self._reply(self._must_log_in())
         except BaseException:
@@ -131,6 +134,7 @@ class SmtpSession:
 
     async def closed(self) -> None:
         """Let go of a message that will never be complete, and tell the filters."""
+        self._log_ins.drop()
         self._reset_transaction()
         await self._chain.ask(Stage.DISCONNECT)
 
@@ -194,32 +198,20 @@ class SmtpSession:
         self._conversation.accept()
         self._link.start_tls()
 
-    async def _log_in(self, credentials: Credentials) -> Reply | None:
-        address = self._link.peer.address
-        name, secret = credentials.authcid, credentials.password
-        await self._parts.throttle.wait(address)
+    async def _log_in(self, credentials: Credentials) -> None:
         try:
-            account = await self._parts.accounts.check_password(name, secret)
+            outcome = await self._log_ins.judge(credentials)
         except AuthenticationFailed as error:
-            self._parts.throttle.failed(address, name, secret)
-            self.log.info(
-                "{session}: log-in failed from {address}: {reason}",
-                session=self._link.session_id,
-                address=address,
-                reason=error.reason,
-            )
-            return Reply.to_error(error)
-        except MailError as error:
-            self.log.warn(
-                "{session}: cannot check a password: {reason}",
-                session=self._link.session_id,
-                reason=error.reason,
-            )
-            return _AUTH_UNAVAILABLE  # RFC 4954 §6
-        self._parts.throttle.succeeded(address)
-        # nobody acts for somebody else here (RFC 4616 §2)
-        if credentials.authzid and credentials.authzid.lower() not in (name.lower(), account.name):
-            return Reply.to_error(AuthenticationFailed())
+            self._conversation.answer(Reply.to_error(error))
+        except MailError:
+            self._conversation.answer(_AUTH_UNAVAILABLE)  # RFC 4954 §6
+        else:
+            if isinstance(outcome, Account):
+                self._reply(await self._logged_in(outcome))
+            else:
+                self._conversation.continue_login(outcome)
+
+    async def _logged_in(self, account: Account) -> Reply | None:
         refusal = await self._ask_before_mail(Stage.AUTH, account)
         if refusal is not None:
             return refusal
@@ -229,7 +221,7 @@ class SmtpSession:
             "{session}: {account} logged in from {address}",
             session=self._link.session_id,
             account=account.name,
-            address=address,
+            address=self._link.peer.address,
         )
         return None
 
@@ -240,6 +232,7 @@ class SmtpSession:
         refusal = self._must_log_in() or await self._not_theirs(sender.address)
         if refusal is None:
             self._context.sender = sender
+            self._transaction.sender = sender.address
             for noted in self._before_mail.values():
                 self._transaction.noted.merge(noted)
             refusal = await self._ask(Stage.SENDER, self._transaction.noted, sender)
@@ -263,7 +256,7 @@ class SmtpSession:
         local = routes.is_local_domain(recipient.address.domain)
         if self._context.account is None and not local:
             return _NO_RELAY
-        destinations = await routes.route(recipient.address)
+        destinations = await routes.route(recipient.address, transaction.sender)
         noted = Noted()
         refusal = await self._unreachable(destinations)
         if refusal is None:
@@ -310,14 +303,20 @@ class SmtpSession:
     def _begin_message(self) -> None:
         transaction = self._transaction
         transaction.queue_id = self._parts.new_queue_id()
-        transaction.return_path = self._return_path()
-        fields = transaction.return_path + self._received()
+        transaction.front = self._front()
+        fields = transaction.front + self._received()
         self._incoming = Incoming(self._parts.intakes.open_intake(), fields, self._options.scan)
         self._conversation.accept()
 
-    def _return_path(self) -> bytes:
-        """Say whom the mail is from, for mailboxes' copies (RFC 5321 §4.4)."""
-        return trace.return_path(_spelled(self._context.sender))
+    def _front(self) -> bytes:
+        """Say whom the mail is from and for whom, for mailboxes' copies (RFC 5321 §4.4)."""
+        fields, recipients = (
+            trace.return_path(_spelled(self._context.sender)),
+            self._context.recipients,
+        )
+        if len(recipients) == 1:  # of several, none is told of the others
+            fields += trace.delivered_to_field(str(recipients[0].address))
+        return fields
 
     def _received(self) -> bytes:
         """Say how the message came here (RFC 5321 §4.4)."""
@@ -402,7 +401,7 @@ class SmtpSession:
         changes = noted.changes
         if noted.action is Action.QUARANTINE:
             changes.append(AddHeader("X-Quarantine-Reason", noted.reason))
-        before, after = self._transaction.return_path, self._return_path()
+        before, after = self._transaction.front, self._front()
         if changes or after != before:
             message = await edited(message, len(before), after, changes, self._options.scan)
         return None, message
@@ -412,17 +411,18 @@ class SmtpSession:
         context, transaction = self._context, self._transaction
         assert context.sender is not None
         destinations: dict[Recipient, Sequence[Destination]] = {}
+        rewritten = context.sender.address != transaction.sender
         for recipient in context.recipients:
             known = transaction.destinations.get(recipient)
-            if known is None:
-                known = await self._parts.routes.route(recipient.address)
+            if known is None or (known and rewritten):
+                known = await self._parts.routes.route(recipient.address, context.sender.address)
             destinations[recipient] = known
         return Parcel(
             queue_id=transaction.queue_id,
             sender=context.sender,
             destinations=destinations,
             message=message,
-            return_path=len(self._return_path()),
+            front=len(self._front()),
             arrived=int(self._parts.now()),
             action=transaction.noted.action,
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailplat.interfaces.routes import Destination
+from mailplat.model.address import Address
 from mailplat.model.envelope import Recipient
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import CONTINUE, Action, Change, Verdict
@@ -57,11 +58,13 @@ class Transaction:
         destinations: Where each of them leads; nowhere, if a filter discarded it.
         noted: What filters want of it.
         queue_id: Its name, once its message began to come.
-        return_path: The Return-Path field that was put on top of it then.
+        front: The fields for mailboxes' copies that were put on top of it then.
+        sender: The reverse path that the destinations were found with.
     """
 
     accepted: list[Recipient] = field(default_factory=list)
     destinations: dict[Recipient, Sequence[Destination]] = field(default_factory=dict)
     noted: Noted = field(default_factory=Noted)
     queue_id: str = ""
-    return_path: bytes = b""
+    front: bytes = b""
+    sender: Address | None = None

@@ -15,21 +15,22 @@ from zope.interface import implementer
 
 from mailplat.filters.chain import Chains, Rule
 from mailplat.interfaces.accounts import IAccounts
-from mailplat.interfaces.bodies import IBody
 from mailplat.interfaces.filters import IFilter, Stage
 from mailplat.interfaces.plugins import StoreSettings
-from mailplat.interfaces.spool import ISpool
-from mailplat.interfaces.store import BodyRange
+from mailplat.interfaces.spool import ISpool, NewMail
+from mailplat.interfaces.store import BodyRange, Target
 from mailplat.model.account import Account
 from mailplat.model.envelope import Envelope, Recipient
 from mailplat.model.errors import AuthenticationFailed, Unavailable
 from mailplat.net.factory import SessionIds
-from mailplat.net.limits import ConnectionLimits, LoginThrottle
+from mailplat.net.limits import ConnectionLimits
 from mailplat.net.serving import Wiring
 from mailplat.net.smtp import SmtpConnection, smtp_factory
-from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.net.throttle import LoginThrottle
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers
-from mailplat.routes.local import LocalRoutes
+from mailplat.routes.local import LocalRoute
+from mailplat.routes.table import RouteTable
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.queue_ids import QueueIds
 from mailplat.sessions.smtp.session import SmtpSession
@@ -90,6 +91,7 @@ class ListSpool:
 
     def __init__(self) -> None:
         self.mails: list[tuple[Envelope, Mapping[Recipient, str], bytes]] = []
+        self.targets: list[Mapping[Recipient, tuple[Target, ...]]] = []
         self.held: list[str] = []
 
     async def open(self) -> None:
@@ -98,18 +100,13 @@ class ListSpool:
     async def close(self) -> None:
         """See `ISpool.close`."""
 
-    async def accept(
-        self,
-        queue_id: str,
-        envelope: Envelope,
-        agents: Mapping[Recipient, str],
-        body: IBody,
-        held: bool = False,
-    ) -> None:
+    async def accept(self, mails: Sequence[NewMail]) -> None:
         """See `ISpool.accept`."""
-        self.mails.append((envelope, agents, body.read(0, body.size)))
-        if held:
-            self.held.append(queue_id)
+        for mail in mails:
+            self.mails.append((mail.envelope, mail.agents, mail.body.read(0, mail.body.size)))
+            self.targets.append(mail.targets)
+            if mail.held:
+                self.held.append(mail.queue_id)
 
 
 @implementer(IFilter)
@@ -178,7 +175,9 @@ class Room:
         self.spool = ListSpool()  # not in use unless a test puts it among the parts
         self.parts = SmtpParts(
             accounts=self.accounts,
-            routes=LocalRoutes(self.accounts, ["example.org"], postmaster="bob@example.org"),
+            routes=RouteTable(
+                [LocalRoute(self.accounts, ["example.org"], postmaster="bob@example.org")]
+            ),
             store=self.store,
             intakes=self.intakes,
             chains=Chains([], self.clock),
