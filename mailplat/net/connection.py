@@ -21,6 +21,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -72,6 +73,7 @@ class Connection(Protocol, Generic[E]):
 
     Attributes:
         peer: Both ends; known once connected.
+        admit: Counts the connection under another address; False, if that has too many.
     """
 
     log = Logger()
@@ -92,6 +94,7 @@ class Connection(Protocol, Generic[E]):
         self._clock = clock
         self.session_id = session_id
         self.peer = Peer("", 0, "", 0)
+        self.admit: Callable[[str], bool] = lambda address: True
         self.options = options or ConnectionOptions()
         self._tls = tls
         self._released = released
@@ -164,7 +167,7 @@ class Connection(Protocol, Generic[E]):
         if not self._securing:
             return
         self._securing = False
-        self.peer = ends_of(self._wire, tls_of(self._wire))
+        self.peer = replace(self.peer, tls=tls_of(self._wire))
         self._since = self._clock.seconds()
         if self._session is None:
             self._open()
@@ -254,6 +257,12 @@ class Connection(Protocol, Generic[E]):
             raise RuntimeError("TLS was started where none is offered")
         self._upgrade_wanted = True
         self.flush()
+
+    def speak_for(self, peer: Peer) -> bool:
+        """Know the peer as another one from now on; False, if that has too many connections."""
+        admitted = self.admit(peer.address)
+        self.peer = peer if admitted else self.peer
+        return admitted
 
     def authenticated(self) -> None:
         """The time to log in is no longer limited."""
@@ -457,10 +466,7 @@ class Connection(Protocol, Generic[E]):
 
     def _send(self) -> None:
         """Hand what is collected to the transport."""
-        if self._closing or self._lost:
-            self._outbox.clear()
-        else:
-            self._outbox.send()
+        (self._outbox.clear if self._closing or self._lost else self._outbox.send)()
 
     def _regulate(self) -> None:
         """Read, or read no more, as the conversation wants it."""
@@ -468,10 +474,7 @@ class Connection(Protocol, Generic[E]):
         if paused is self._unread or self._closing or self._ended:
             return
         self._unread = paused
-        if paused:
-            self._wire.pauseProducing()
-        else:
-            self._wire.resumeProducing()
+        (self._wire.pauseProducing if paused else self._wire.resumeProducing)()
 
     # Time.
 

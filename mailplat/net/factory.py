@@ -107,6 +107,7 @@ class ConnectionFactory(ServerFactory):
             self._released(session_id, admission)
 
         connection = self._build(session_id, released)
+        connection.admit = admission.move
         self._open[session_id] = connection
         return connection
 

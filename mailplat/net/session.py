@@ -37,6 +37,9 @@ class ConnectionOptions:
         login_timeout: Seconds from the connection's start to a login; None is no limit
             (Dovecot: 3 minutes).
         handshake_timeout: Seconds for the TLS handshake.
+        block_timeout: Seconds for the next bytes of a message (RFC 5321 §4.5.3.2.5).
+        least_rate: Bytes of a message that have to come in a second, on average; 0 for any.
+        rate_grace: Seconds of waiting for a message's bytes that count for nothing.
         stall_timeout: Seconds that a peer may leave a full buffer unread.
         close_timeout: Seconds for the last bytes and TLS's goodbye; then the connection is cut.
         cork: Bytes of answers that are collected before they are written.
@@ -47,6 +50,9 @@ class ConnectionOptions:
     idle_timeout: float = 300.0
     login_timeout: float | None = None
     handshake_timeout: float = 30.0
+    block_timeout: float = 300.0
+    least_rate: float = 0.0
+    rate_grace: float = 60.0
     stall_timeout: float = 180.0
     close_timeout: float = 10.0
     cork: int = 65536

@@ -31,6 +31,33 @@ class SmtpConnection(ServerConnection[Event, ServerConversation]):
 
     usual = SMTP_CONNECTION
     too_many = _REFUSAL
+    _waited = 0.0  # for the bytes of this message, up to the last that came
+    _came = 0  # of them
+
+    def patience(self) -> float:
+        """Tell how long the next bytes of a message may take, or the next command.
+
+        What counts against the least rate is the time that we wait for the client, not the time
+        that it waits for us.
+        """
+        if self.conversation.state is not State.BODY:
+            return self.options.idle_timeout
+        left = self.options.block_timeout
+        if self.options.least_rate:
+            earned = self.options.rate_grace + self._came / self.options.least_rate
+            left = min(left, earned - self._waited)
+        return left
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand the client's bytes on; those of a message are counted, with the time they took."""
+        if self.conversation.state is State.BODY:
+            now = self._clock.seconds()
+            self._waited += now - self._since
+            self._since = now
+            self._came += len(data)
+        else:
+            self._waited, self._came = 0.0, 0
+        super().dataReceived(data)
 
     def answer_failure(self, error: Exception) -> None:
         """Answer what the error says of itself in public; 451 4.3.0 where we erred."""

@@ -12,6 +12,7 @@ from mailplat.model.errors import StorageFull
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import ConnectionLimits
 from mailplat.net.serving import Wiring
+from mailplat.net.session import ConnectionOptions
 from mailplat.net.smtp import SmtpConnection, smtp_factory
 from mailplat.proto.smtp.commands import Block, Event, Mail, Rcpt, Verify
 from mailplat.proto.smtp.offers import Offers
@@ -64,7 +65,12 @@ class BrokenStub(Stub):
 class Bench:
     """A port in memory, and one client at it."""
 
-    def __init__(self, stub: type[Stub] = Stub, per_network: int = 1) -> None:
+    def __init__(
+        self,
+        stub: type[Stub] = Stub,
+        per_network: int = 1,
+        options: ConnectionOptions | None = None,
+    ) -> None:
         self.clock = Clock()
         self.factory = smtp_factory(
             stub,
@@ -74,6 +80,7 @@ class Bench:
                 clock=self.clock,
                 ids=SessionIds(),
                 connections=ConnectionLimits(per_network=per_network),
+                options=options,
             ),
         )
         connection = self.factory.buildProtocol(ALICE)
@@ -186,5 +193,34 @@ def test_half_closed() -> None:
     bench.connection.dataReceived(b"EHLO c\r\nMAIL FROM:<>\r\n")
     bench.wire.take()
     bench.connection.readConnectionLost()
+    assert bench.wire.closing
+    bench.lose()
+
+
+def test_a_message_that_trickles() -> None:
+    """A message's bytes have a time limit of their own, and a least rate over all."""
+    options = ConnectionOptions(
+        idle_timeout=300, block_timeout=100, least_rate=10, rate_grace=60, close_timeout=10
+    )
+    for pieces, alive in (([b"x" * 998 + b"\r\n"] * 30, True), ([b"x\r\n"] * 30, False)):
+        bench = Bench(options=options)
+        bench.say(b"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@x>\r\nDATA\r\n")
+        for piece in pieces:
+            bench.clock.advance(50)
+            if bench.wire.closing:
+                break
+            assert bench.say(piece) == b""
+        assert bench.wire.closing is not alive
+        if alive:
+            bench.clock.advance(99)
+            assert not bench.wire.closing
+            bench.clock.advance(1)
+        assert bench.wire.take().startswith(b"421 4.4.2 ")
+        bench.lose()
+    bench = Bench(options=options)
+    bench.say(b"EHLO c\r\n")
+    bench.clock.advance(299)
+    assert not bench.wire.closing
+    bench.clock.advance(1)
     assert bench.wire.closing
     bench.lose()
