@@ -17,7 +17,8 @@ from mailplat.config.options import Configuration
 from mailplat.config.reference import render_reference
 from mailplat.config.render import render_toml
 from mailplat.config.secrets import Secret
-from mailplat.config.sections.mail import CatchAll, FilterOptions, RoutesOptions
+from mailplat.config.sections.filtering import FilterOptions
+from mailplat.config.sections.mail import CatchAll, RoutesOptions
 from mailplat.config.sections.server import (
     ListenerOptions,
     ListenerProtocol,
