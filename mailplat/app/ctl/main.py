@@ -22,6 +22,7 @@ COMMANDS = {
     "queue": "mailplat.app.ctl.queue",
     "check-config": "mailplat.app.ctl.check",
     "filter": "mailplat.app.ctl.filter",
+    "plugin": "mailplat.app.ctl.plugin",
 }
 """Each sub-command with the module whose ``command`` it is."""
 
