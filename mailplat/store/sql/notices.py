@@ -7,6 +7,7 @@ good: who begins to listen, or does again after the connection was lost, looks o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -58,6 +59,7 @@ class Notices:
         self._tell = tell
         self._retry_seconds = retry_seconds
         self._raw: psycopg.Connection[Row] | None = None
+        self._socket = -1
         self._later: Any = None
         self._connecting: Deferred[None] | None = None
         self._open = False
@@ -83,13 +85,14 @@ class Notices:
             await deferToThread(raw.close)
             return
         self._raw = raw
+        # libpq closes its own when the connection is lost, before the reactor could be told
+        self._socket = os.dup(raw.fileno())
         self._reactor.addReader(self)
 
     def _begin(self) -> psycopg.Connection[Row]:
         raw = self._connect()
         try:
             raw.autocommit = True
-            raw.execute("SELECT set_config('application_name', 'mailplat listening', false)")
             row = raw.execute("SELECT quote_ident('mailplat:' || current_schema())").fetchone()
             assert row is not None
             raw.execute(f"LISTEN {row[0]}".encode())
@@ -99,17 +102,25 @@ class Notices:
         return raw
 
     async def _let_go(self) -> None:
+        raw = self._unplug()
+        if raw is not None:
+            with suppress(psycopg.Error):
+                await deferToThread(raw.close)
+
+    def _unplug(self) -> psycopg.Connection[Row] | None:
+        """Take the connection out of the reactor."""
         raw, self._raw = self._raw, None
         if raw is not None:
             self._reactor.removeReader(self)
-            with suppress(psycopg.Error):
-                await deferToThread(raw.close)
+            os.close(self._socket)
+            self._socket = -1
+        return raw
 
     # in the reactor
 
     def fileno(self) -> int:
         """See `IReadDescriptor`: the connection's socket."""
-        return -1 if self._raw is None or self._raw.closed else self._raw.fileno()
+        return self._socket
 
     def logPrefix(self) -> str:
         """See `IReadDescriptor`."""
@@ -135,13 +146,12 @@ class Notices:
             self._lost(reason.getErrorMessage())
 
     def _lost(self, why: str) -> None:
-        if self._raw is None or not self._open:
-            return
-        _log.warn("{name}: no notices now: {why}", name=self._name, why=why)
-        self._reactor.removeReader(self)
-        self._raw.close()
-        self._raw = None
-        self._again_later()
+        raw = self._unplug()
+        if raw is not None:
+            raw.close()
+            if self._open:
+                _log.warn("{name}: no notices now: {why}", name=self._name, why=why)
+                self._again_later()
 
     def _again_later(self) -> None:
         self._later = self._reactor.callLater(self._retry_seconds, self._again)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from mailplat.model.summary import Summary
 from mailplat.store.index.sqlite import SQLiteDatabase
 from mailplat.store.index.store import IndexedStore, IndexLimits
 from mailplat.store.sql.bodies import DatabaseBodies
-from mailplat.testing.postgresql import PostgreSQLServer
 
 
 @implementer(IBody)
@@ -159,18 +157,3 @@ def recount(path: Path) -> None:
 def recount_fixture() -> Callable[[Path], None]:
     """Holds a database's counters against what they count."""
     return recount
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQLServer]:
-    """A PostgreSQL server for all tests of the run."""
-    server = PostgreSQLServer.of_environment()
-    try:
-        server.start()
-    except (FileNotFoundError, ImportError) as error:
-        if os.environ.get("MAILPLAT_NO_SKIP"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    yield server
-    server.drop_schemas()
-    server.stop()
