@@ -15,19 +15,25 @@ from collections.abc import Callable, Mapping, Sequence
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
-from mailplat.interfaces.agents import MAILBOX_AGENT, RELAY_AGENT
+from mailplat.interfaces.agents import (
+    ALIAS_AGENT,
+    LIST_AGENT,
+    MAILBOX_AGENT,
+    RELAY_AGENT,
+    is_relay,
+)
 from mailplat.interfaces.bodies import IBody
-from mailplat.interfaces.routes import IRoutes, Local, Remote
+from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.spool import IQueueSpool, NewMail, Pending, Spooled
 from mailplat.message.headers import split
 from mailplat.message.report import Action, Fate, Report, delivery_report
-from mailplat.model.address import Address
 from mailplat.model.envelope import BodyType, Envelope, Notify, Recipient, Return, Sender
 from mailplat.model.errors import Corrupt, NoSuchMail
 from mailplat.model.outcome import Bounced, Delivered, Expanded, Outcome
 from mailplat.queue.contents import Contents
+from mailplat.queue.ways import ways_for
 
-__all__ = ["Bounces", "agents_for"]
+__all__ = ["Bounces"]
 
 _log = Logger()
 
@@ -78,7 +84,11 @@ class Bounces:
         fates = []
         for recipient, outcome in outcomes.items():
             action = _action(outcome, agents.get(recipient, RELAY_AGENT))
-            if action is not None and _wanted(recipient, action):
+            if _traced(mail.sender, recipient, outcome, agents.get(recipient, RELAY_AGENT)):
+                action = Action.RELAYED
+            elif action is not None and not _wanted(recipient, action):
+                action = None
+            if action is not None:
                 reply = None if isinstance(outcome, Expanded) else outcome.reply
                 remote = _remote(outcome, agents.get(recipient, RELAY_AGENT))
                 fates.append(Fate(recipient, action, reply, remote, now))
@@ -109,8 +119,8 @@ class Bounces:
         sender = mail.sender.address
         if sender is None or not fates:
             return ()
-        agents = await agents_for(self._routes, sender)
-        if not agents:
+        ways = await ways_for(self._routes, sender)
+        if not ways:
             _log.info(
                 "queue {queue_id}: nobody is told: <{sender}> does not exist here",
                 queue_id=mail.queue_id,
@@ -125,12 +135,16 @@ class Bounces:
         report_id = self._new_queue_id()
         data = delivery_report(report, report_id, int(self._now()))
         # RFC 3461 §6.1: from the null sender, and not to be reported on itself
-        led = {
-            Recipient(address, frozenset({Notify.NEVER})): agent
-            for address, agent in agents.items()
-        }
+        led = {Recipient(address, frozenset({Notify.NEVER})): way for address, way in ways.items()}
         body_type = BodyType.SEVEN_BIT if data.isascii() else BodyType.EIGHT_BIT
-        path = Sender(None, body=body_type, smtputf8=report.international)
+        # a report is as urgent, and as well protected (RFC 6710 §4.6, RFC 8689 §5)
+        path = Sender(
+            None,
+            body=body_type,
+            smtputf8=report.international,
+            require_tls=mail.sender.require_tls,
+            priority=mail.sender.priority,
+        )
         _log.info(
             "queue {queue_id}: <{sender}> is told by {report_id}: {actions}",
             queue_id=mail.queue_id,
@@ -138,13 +152,16 @@ class Bounces:
             report_id=report_id,
             actions=", ".join(f"<{fate.recipient.address}> {fate.action}" for fate in fates),
         )
-        return (NewMail(report_id, Envelope(path, tuple(led)), led, Contents(data)),)
+        agents = {recipient: way.agent for recipient, way in led.items()}
+        targets = {recipient: way.targets for recipient, way in led.items() if way.targets}
+        return (NewMail(report_id, Envelope(path, tuple(led)), agents, Contents(data), targets),)
 
     async def _contents(self, mail: Spooled, *, whole: bool) -> tuple[bytes, bytes | None]:
         """Read the header, and the rest of the mail if all of it is to be returned."""
         full = (
             whole
             and mail.sender.returned is Return.FULL
+            and not mail.sender.require_tls  # RFC 8689 §5
             and mail.size <= self._full_size
             and mail.sender.body is not BodyType.BINARY
         )
@@ -169,17 +186,6 @@ class Bounces:
         return header, None
 
 
-async def agents_for(routes: IRoutes, address: Address) -> dict[Address, str]:
-    """Ask where mail for an address leads: to which addresses, by which agents; maybe nowhere."""
-    found: dict[Address, str] = {}
-    for destination in await routes.route(address):
-        if isinstance(destination, Remote):
-            found[destination.address] = destination.agent
-        elif isinstance(destination, Local):
-            found[address] = MAILBOX_AGENT
-    return found
-
-
 def _action(outcome: Outcome, agent: str) -> Action | None:
     """Name what became of a recipient; None for nothing that is told at once."""
     match outcome:
@@ -190,8 +196,21 @@ def _action(outcome: Outcome, agent: str) -> Action | None:
         case Delivered(_, _, reports):
             if reports:
                 return None
-            return Action.RELAYED if agent == RELAY_AGENT else Action.DELIVERED
+            if agent == ALIAS_AGENT:
+                return Action.EXPANDED  # RFC 3461 §5.2.7.3 (c)
+            return Action.RELAYED if is_relay(agent) else Action.DELIVERED
     return None
+
+
+def _traced(sender: Sender, recipient: Recipient, outcome: Outcome, agent: str) -> bool:
+    """Tell whether it is reported that mail with a time for delivery was relayed.
+
+    So where the sender asked for it, and where the time is known no more (RFC 2852 §4.1).
+    """
+    by = sender.deliver_by
+    if by is None or not isinstance(outcome, Delivered) or not is_relay(agent):
+        return False
+    return (by.trace or not outcome.timed) and Notify.NEVER not in recipient.notify
 
 
 _ASKED = {Action.FAILED: Notify.FAILURE, Action.DELAYED: Notify.DELAY}
@@ -207,7 +226,7 @@ def _wanted(recipient: Recipient, action: Action) -> bool:
 
 def _remote(outcome: Outcome, agent: str) -> str:
     """Name the host that said what came of it; ``""`` for this one."""
-    if agent == MAILBOX_AGENT or isinstance(outcome, Expanded):
+    if agent in (MAILBOX_AGENT, ALIAS_AGENT, LIST_AGENT) or isinstance(outcome, Expanded):
         return ""
     name = outcome.where.split(maxsplit=1)[:1]
     return name[0] if name else ""

@@ -17,8 +17,9 @@ from mailplat.interfaces.spool import Pending, Settlement, Spooled
 from mailplat.model.envelope import Notify, Recipient
 from mailplat.model.outcome import Bounced, Deferred, Expanded, Outcome
 from mailplat.model.reply import Reply
-from mailplat.queue.bounces import Bounces, agents_for
+from mailplat.queue.bounces import Bounces
 from mailplat.queue.schedule import Overdue, Schedule
+from mailplat.queue.ways import ways_for
 
 __all__ = ["Results", "log_outcome"]
 
@@ -73,7 +74,7 @@ class Results:
         for one in mail.pending:
             outcome = judged[one.recipient]
             if isinstance(outcome, Expanded):
-                found = await self._expand(one, outcome, now)
+                found = await self._expand(mail, one, outcome, now)
                 if isinstance(found, Bounced):
                     judged[one.recipient] = found
                 else:
@@ -95,7 +96,9 @@ class Results:
         reports += await self._bounces.on_delay(mail, todo.late, self._schedule.expires(mail))
         return Settlement(todo.bounced, reports=reports, deadline=todo.deadline)
 
-    async def _expand(self, one: Pending, outcome: Expanded, now: int) -> list[Pending] | Bounced:
+    async def _expand(
+        self, mail: Spooled, one: Pending, outcome: Expanded, now: int
+    ) -> list[Pending] | Bounced:
         """Find the agents of those that a recipient stands for."""
         if one.depth >= self._depth:
             return Bounced(_LOOP)
@@ -105,10 +108,14 @@ class Results:
             notify = notify - {Notify.SUCCESS} or frozenset({Notify.NEVER})
         found = [
             Pending(
-                Recipient(led, notify, one.recipient.original), agent, due=now, depth=one.depth + 1
+                Recipient(led, notify, one.recipient.original),
+                way.agent,
+                due=now,
+                depth=one.depth + 1,
+                targets=way.targets,
             )
             for address in outcome.recipients
-            for led, agent in (await agents_for(self._routes, address)).items()
+            for led, way in (await ways_for(self._routes, address, mail.sender.address)).items()
         ]
         return found or Bounced(_NOWHERE)
 
