@@ -11,7 +11,7 @@ from mailplat.config.option import Option, is_limit, options_of, row_class, tabl
 from mailplat.config.options import Configuration
 from mailplat.config.render import about_table, describe_kind, spell, spell_as
 
-__all__ = ["render_reference"]
+__all__ = ["options_table", "render_reference"]
 
 _PREFACE = """\
 # Configuration
@@ -60,12 +60,17 @@ def _section(name: str, table: type, *, many: bool) -> Iterator[str]:
     yield ""
     yield about_table(table)
     yield ""
+    yield from options_table(table)
+    yield ""
+
+
+def options_table(table: type) -> Iterator[str]:
+    """Write the options of one table, as lines of a table in Markdown."""
     yield "| option | default | value | meaning |"
     yield "|---|---|---|---|"
     for option in options_of(table):
         if not row_class(option.type):
             yield _row(option)
-    yield ""
 
 
 def _row(option: Option) -> str:

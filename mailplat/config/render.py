@@ -46,6 +46,7 @@ in the folder of this file. A secret, or the description of a part (`use`), may 
 _WORDS = {
     bool: "`true` or `false`",
     int: "whole number",
+    float: "number",
     str: "text",
     Path: "path",
     Duration: "duration",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -114,6 +115,7 @@ def _converter(directory: Path, environment: Mapping[str, str]) -> cattrs.Conver
     readers: dict[Any, Reader] = {
         bool: _exactly(bool, "true or false"),
         int: _exactly(int, "a whole number"),
+        float: _number,
         str: _exactly(str, "a text in quotes"),
         Path: lambda value, _: Path(_path(value)),
         Duration: lambda value, _: read_duration(value),
@@ -141,6 +143,12 @@ def _exactly(kind: type, expected: str) -> Reader:
         return value
 
     return read
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise Unfit("a number")
+    return float(value)
 
 
 def _path(value: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 
 from zope.interface import Attribute, Interface
 
-__all__ = ["IBody", "IIntake", "IIntakes"]
+__all__ = ["IBody", "IFileBody", "IIntake", "IIntakes"]
 
 
 class IBody(Interface):
@@ -32,6 +32,22 @@ class IBody(Interface):
 
     def close() -> None:
         """Let go of what holds the bytes; nobody reads after that.  Twice is no error."""
+
+
+class IFileBody(IBody):
+    """A body in a file of its own, which can be handed to another process."""
+
+    def descriptor() -> int:
+        """Open the file that holds the bytes, all of them and no others, for reading.
+
+        Blocks on the file: call it in a thread.
+
+        Returns:
+            A file descriptor that the caller closes.
+
+        Raises:
+            Unavailable: The file cannot be had.
+        """
 
 
 class IIntake(Interface):

@@ -22,6 +22,8 @@ __all__ = [
     "fields",
     "first",
     "is_name",
+    "names",
+    "pairs",
     "split",
     "unfold",
     "without",
@@ -126,6 +128,18 @@ def without(header: bytes, names: Iterable[bytes], value: bytes | None = None) -
         at = end  # behind the LF of the field: the header lacks the LF put before the block
     kept.append(header[at:])
     return b"".join(kept)
+
+
+def names(header: bytes) -> list[str]:
+    """List the names of all fields in their order, in lower case."""
+    found = _ANY.findall(b"\n" + header)
+    return [name.decode("ascii", "replace").strip().lower() for _, name, _ in found]
+
+
+def pairs(header: bytes) -> list[tuple[bytes, bytes]]:
+    """List names and values of all fields in their order; values keep their folds, and CRLF."""
+    found = _ANY.findall(b"\n" + header)
+    return [(name.strip(), value.lstrip(b" \t") + b"\n") for _, name, value in found]
 
 
 def every(header: bytes, name: bytes) -> list[bytes]:

@@ -195,9 +195,21 @@ class _Sent:
         self._sending: Deferred[None] | None = None
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """Send all of it; fires when all was taken."""
-        self._sending = Deferred.fromCoroutine(self._send(consumer))
-        return self._sending
+        """Send all of it; fires when all was taken, and never once it was stopped."""
+        sent: Deferred[None] = Deferred()
+
+        def over(result: Failure | None) -> None:
+            if self._sending is None:
+                return
+            self._sending = None
+            if isinstance(result, Failure):
+                sent.errback(result)
+            else:
+                sent.callback(None)
+
+        self._sending = sending = Deferred.fromCoroutine(self._send(consumer))
+        sending.addBoth(over)
+        return sent
 
     async def _send(self, consumer: IConsumer) -> None:
         async for block in self._blocks:
@@ -217,12 +229,7 @@ class _Sent:
         """The connection is gone: read no further, and say nothing."""
         if self._sending is not None:
             sending, self._sending = self._sending, None
-            sending.addErrback(_silent)
             sending.cancel()
-
-
-def _silent(failure: Failure) -> None:
-    failure.trap(CancelledError, ConnectionLost)
 
 
 class _TooLong(Exception):
