@@ -25,6 +25,7 @@ from mailplat.config.options import Configuration
 from mailplat.config.sections.limits import AuthOptions
 from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
+from mailplat.filters.queue_hooks import QueueHooks
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import (
     ALIAS_AGENT,
@@ -74,6 +75,7 @@ class Parts:
         scan_limits: How far a message is taken apart.
         listeners: The ports to be.
         filtering: The filters.
+        hooks: The filters, as the queue sees them.
         agents: The delivery agents by name; the one without a name relays to other servers.
         spool: Keeps mail on its way out.
         runner: Works on it.
@@ -97,6 +99,7 @@ class Parts:
     scan_limits: ScanLimits
     listeners: tuple[Listener, ...]
     filtering: Filtering
+    hooks: QueueHooks
     agents: Mapping[str, IDeliveryAgent]
     spool: Spool
     runner: Runner
@@ -160,6 +163,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         make_shared(configuration, reactor),
         routes.is_local_domain,
     )
+    hooks = filtering.queue_hooks()
     spool = make_spool(configuration, reactor, time)
     return Parts(
         configuration=configuration,
@@ -188,10 +192,11 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         scan_limits=scan_limits,
         listeners=listeners,
         filtering=filtering,
+        hooks=hooks,
         agents=agents,
         spool=spool,
         runner=make_runner(
-            configuration, reactor, time, spool, agents, routes, hostname, queue_ids
+            configuration, reactor, time, spool, agents, routes, hostname, queue_ids, hooks
         ),
     )
 

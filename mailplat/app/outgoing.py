@@ -8,6 +8,7 @@ from typing import Any
 
 from mailplat.config.options import Configuration
 from mailplat.interfaces.agents import IClosingAgent, IDeliveryAgent
+from mailplat.interfaces.hooks import IQueueHooks
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.spool import IQueueSpool
 from mailplat.queue.bounces import Bounces
@@ -68,6 +69,7 @@ def make_runner(
     routes: IRoutes,
     hostname: str,
     new_queue_id: Callable[[], str],
+    hooks: IQueueHooks | None = None,
 ) -> Runner:
     """Make what works on the spool; it is not opened."""
     options = configuration.queue
@@ -93,6 +95,7 @@ def make_runner(
             recipients=options.recipients_by_attempt,
             grace=configuration.server.shutdown_timeout,
         ),
+        hooks,
     )
 
 

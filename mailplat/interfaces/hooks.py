@@ -6,10 +6,11 @@ A refusal and a report are told, not asked about: whoever is told cannot hold an
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zope.interface import Attribute, Interface
 
+from mailplat.interfaces.spool import Lane, NewMail
 from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.outcome import Outcome
 from mailplat.model.reply import Reply
@@ -22,6 +23,7 @@ __all__ = [
     "IReports",
     "QueuedMail",
     "Report",
+    "tell_queued",
 ]
 
 
@@ -100,6 +102,26 @@ class IQueueHooks(Interface):
 
     def settled(mail: QueuedMail, outcomes: Mapping[Recipient, Outcome]) -> None:
         """What came of recipients is written down: tell who wants to hear; does not wait."""
+
+
+def tell_queued(hooks: IQueueHooks, mail: NewMail, arrived: int) -> None:
+    """Tell that a mail was taken on, and of each lane that its recipients were given to.
+
+    Args:
+        hooks: Who is told.
+        mail: As the spool took it.
+        arrived: Seconds since 1970 UTC.
+    """
+    sender, recipients, size = mail.envelope.sender, mail.envelope.recipients, mail.body.size
+    told = QueuedMail(mail.queue_id, sender, recipients, arrived, size, mail.held)
+    hooks.queued(told)
+    lanes: dict[Lane, list[Recipient]] = {}
+    for recipient, agent in mail.agents.items():
+        lanes.setdefault(Lane.of(agent, recipient.address), []).append(recipient)
+    for lane, led in lanes.items():
+        hooks.route(
+            replace(told, recipients=tuple(led), agent=lane.agent, destination=lane.destination)
+        )
 
 
 @dataclass(frozen=True, slots=True)

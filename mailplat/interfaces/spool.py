@@ -130,6 +130,7 @@ class NewMail:
         body: Its bytes; the spool does not close it.
         targets: For a recipient whose mailboxes are decided, these.
         held: Whether it is kept back until somebody releases it.
+        why: What its recipients show until the first attempt: why it is held.
     """
 
     queue_id: str
@@ -138,6 +139,7 @@ class NewMail:
     body: IBody
     targets: Mapping[Recipient, tuple[Target, ...]] = field(default_factory=dict)
     held: bool = False
+    why: Deferred | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class Settlement:
         added: Those who take the place of expanded ones.
         reports: Mail that tells the sender; accepted in the same commit.
         deadline: The mail's next deadline; None leaves it.
+        held: Whether the mail is kept back from now on; False leaves it as it is.
     """
 
     outcomes: Mapping[Recipient, Outcome]
@@ -157,6 +160,7 @@ class Settlement:
     added: Sequence[Pending] = ()
     reports: Sequence[NewMail] = ()
     deadline: int | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

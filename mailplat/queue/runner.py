@@ -8,6 +8,7 @@ Invariants:
 - Nothing polls: the runner looks when mail was accepted, when an attempt ended, when the operator
   changed something, and exactly when the spool says that something will be due.
 - An agent that raises, answers too little or too much, or is not there, has deferred.
+- Hooks may put an attempt off or have the mail held; nothing that they do settles it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,13 +25,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mailplat.interfaces.agents import Attempt, IDeliveryAgent
+from mailplat.interfaces.hooks import IQueueHooks
 from mailplat.interfaces.spool import IQueueSpool, Lane, Pending, Settlement, Spooled
 from mailplat.model import outcome as answers
 from mailplat.model.envelope import Recipient
 from mailplat.model.errors import MailError, NoSuchMail
 from mailplat.model.outcome import Outcome
 from mailplat.model.reply import Reply
+from mailplat.model.verdict import Action, Verdict
 from mailplat.queue.destinations import ActiveLane, Window, unreachable
+from mailplat.queue.hooked import as_told, put_off, tell_settled
 from mailplat.queue.results import Results, log_outcome
 from mailplat.queue.schedule import Schedule
 
@@ -83,6 +88,7 @@ class Runner:
         now: The time, seconds since 1970 UTC, in step with the clock.
         random: Gives numbers from 0 to 1.
         limits: What may be done at once.
+        hooks: Who watches, and may keep attempts back; None for nobody.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Runner:
         now: Callable[[], float],
         random: Callable[[], float],
         limits: QueueLimits | None = None,
+        hooks: IQueueHooks | None = None,
     ) -> None:
         self._spool = spool
         self._agents = agents
@@ -104,11 +111,12 @@ class Runner:
         self._now = now
         self._random = random
         self._limits = limits or QueueLimits()
+        self.hooks = hooks
         self._open = False
         self._lanes: dict[Lane, ActiveLane] = {}
         self._turns: deque[ActiveLane] = deque()
         self._attempts: set[Deferred[None]] = set()
-        self._asking: set[Deferred[Mapping[Recipient, Outcome]]] = set()
+        self._asking: set[Deferred[Any]] = set()
         self._starting = False
         self._looking: Deferred[None] | None = None
         self._look_again = False
@@ -333,6 +341,8 @@ class Runner:
         if len(mail.pending) > self._limits.recipients:
             mail = replace(mail, pending=mail.pending[: self._limits.recipients])
             active.partial.add(mail.queue_id)
+        if self.hooks is not None and await self._is_put_off(self.hooks, active.lane, mail):
+            return
         outcomes = await self._ask(active.lane, mail)
         if outcomes is None:
             return
@@ -353,7 +363,31 @@ class Runner:
                 seconds=until - int(self._now()),
             )
             await self._block(active.lane, until, window.failures, missed)
-        await self._note(mail, outcomes)
+        await self._note(active.lane, mail, outcomes)
+
+    async def _is_put_off(self, hooks: IQueueHooks, lane: Lane, mail: Spooled) -> bool:
+        """Ask the hooks; note what they want in place of an attempt."""
+
+        async def ask() -> Verdict:
+            return await hooks.attempt(as_told(mail, lane))
+
+        asking = Deferred.fromCoroutine(ask())
+        self._asking.add(asking)
+        try:
+            verdict = await asking
+        finally:
+            self._asking.discard(asking)
+        if not self._open:
+            return True  # the attempt will be made in another run
+        if verdict.action <= Action.ACCEPT:
+            return False
+        outcomes, settlement = put_off(mail, verdict)
+        await self._note(lane, mail, outcomes, settlement)
+        if settlement is not None:
+            for active in self._lanes.values():
+                active.forget([mail.queue_id])
+                active.stale = True
+        return True
 
     async def _ask(self, lane: Lane, mail: Spooled) -> dict[Recipient, Outcome] | None:
         """Ask the agent; None if the mail is gone, or the server stopped meanwhile."""
@@ -405,9 +439,14 @@ class Runner:
 
     # noting
 
-    async def _note(self, mail: Spooled, outcomes: Mapping[Recipient, Outcome]) -> None:
+    async def _note(
+        self,
+        lane: Lane,
+        mail: Spooled,
+        outcomes: Mapping[Recipient, Outcome],
+        settlement: Settlement | None = None,
+    ) -> None:
         """Write down what came of an attempt, again and again until it is written."""
-        settlement: Settlement | None = None
         while True:
             try:
                 if settlement is None:
@@ -428,8 +467,10 @@ class Runner:
                 return  # the server stops: the attempt will be repeated
         for recipient, outcome in settlement.outcomes.items():
             log_outcome(mail, recipient, outcome)
-            if isinstance(outcome, answers.Deferred):
+            if isinstance(outcome, answers.Deferred) and not settlement.held:
                 self._by(settlement.due)
+        if self.hooks is not None:
+            tell_settled(self.hooks, mail, settlement, lane, int(self._now()))
 
     async def _pause(self) -> bool:
         """Wait a while; tell whether the server still runs then."""
@@ -472,6 +513,8 @@ class Runner:
         self._by(todo.deadline)
         for recipient, outcome in todo.bounced.items():
             log_outcome(mail, recipient, outcome)
+        if self.hooks is not None:
+            tell_settled(self.hooks, mail, settlement, None, now)
 
     def _is_tried(self, mail: Spooled, one: Pending) -> bool:
         active = self._lanes.get(Lane.of(one.agent, one.recipient.address))

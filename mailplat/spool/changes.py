@@ -140,6 +140,8 @@ def settle(
     )
     if settlement.deadline is not None:
         db.execute("UPDATE mail SET deadline = ? WHERE id = ?", (settlement.deadline, row))
+    if settlement.held:
+        hold(db, [row], True, 0)
     for report in reports:
         accept(db, report)
     _refresh(db, touched)

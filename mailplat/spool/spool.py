@@ -187,6 +187,7 @@ class Spool:
             Pending(
                 one,
                 mail.agents[one],
+                last=mail.why,
                 due=None if mail.held else release,
                 targets=mail.targets.get(one, ()),
             )
