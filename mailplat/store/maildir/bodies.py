@@ -43,6 +43,7 @@ from mailplat.store.maildir.layout import Layout
 from mailplat.store.maildir.mover import Mover, Places
 from mailplat.store.maildir.outside import Outside
 from mailplat.store.maildir.reading import Reading
+from mailplat.store.maildir.spares import Spares
 from mailplat.store.maildir.staging import Staging
 
 __all__ = ["MaildirBodies", "MaildirLimits"]
@@ -68,6 +69,7 @@ class MaildirLimits:
             durable, where files can be flushed together; 0 flushes each file by itself.
         carried_together: So are those of one call, up to so many bytes together.
         carried_backlog: Messages carried at once, about; more wait for a flush of their own.
+        spares: Empty files kept ready for them, at most.
         outside: How other programs' changes are noticed.
     """
 
@@ -76,6 +78,7 @@ class MaildirLimits:
     carried_bytes: int = 64 << 10
     carried_together: int = 4 << 20
     carried_backlog: int = 16_384
+    spares: int = 256
     outside: OutsideLimits = field(default_factory=OutsideLimits)
 
 
@@ -106,7 +109,16 @@ class MaildirBodies(Deciding):
         self.pool = ThreadPool(0, limits.threads, name="mailplat maildir")
         self.pool.threadFactory = _PoolThread
         self._outside = Outside(self, self.pool, reactor, limits.outside)
-        self._doing = Doing(layout, disk, folders, journal, self._outside.expect, self._read_row)
+        self._spares = Spares(layout, disk, self.pool.callInThread, limits.spares)
+        self._doing = Doing(
+            layout,
+            disk,
+            folders,
+            journal,
+            self._outside.expect,
+            self._read_row,
+            self._spares.take,
+        )
         self.mover = Mover(
             layout,
             disk,
@@ -159,6 +171,7 @@ class MaildirBodies(Deciding):
         await store.writer.submit(operation, self.layout.index)
         self._running = True
         self.pool.start()
+        self._spares.open()
         self.mover.start()
         await self._outside.open(store)
 
@@ -227,10 +240,12 @@ class MaildirBodies(Deciding):
             self._running = False
             await self._outside.close()
             await deferToThread(self.mover.stop)
+            self._spares.stop()
             try:
                 await self._store.writer.submit(self._keep_stamps, self.layout.index)
             finally:
                 await deferToThread(self.pool.stop)
+                await deferToThread(self._spares.remove)
         if self._connection is not None:
             self._connection.close()
             self._connection = None

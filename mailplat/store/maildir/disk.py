@@ -31,6 +31,9 @@ DIRECTORY_MODE: Final = 0o700
 _MESSAGE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # whoever owns a Maildir may put anything there: no link is followed, no pipe waited for
 
+_WRITING = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_MAKING = _WRITING | os.O_CREAT | os.O_EXCL
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -56,7 +59,13 @@ class Disk:
     """The file system as it is."""
 
     def write(
-        self, path: str, blocks: Iterable[bytes], when: int | None = None, *, flush: bool = True
+        self,
+        path: str,
+        blocks: Iterable[bytes],
+        when: int | None = None,
+        *,
+        flush: bool = True,
+        made: bool = False,
     ) -> None:
         """Make a file that is not there yet, and flush its bytes to stable storage.
 
@@ -67,9 +76,10 @@ class Disk:
             blocks: Its bytes.
             when: Its modification time, seconds since 1970; now if None.
             flush: False leaves the flush to `sync_all`.
+            made: Whether the file is there already, and empty.
         """
         with _told(path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            descriptor = os.open(path, _WRITING if made else _MAKING, FILE_MODE)
             try:
                 for block in blocks:
                     view = memoryview(block)
@@ -85,6 +95,11 @@ class Disk:
                 raise
             finally:
                 os.close(descriptor)
+
+    def create(self, path: str) -> None:
+        """Make an empty file that is not there yet; nothing is flushed."""
+        with _told(path):
+            os.close(os.open(path, _MAKING, FILE_MODE))
 
     def read(self, path: str) -> bytes | None:
         """Read a small file; None if it is not there."""

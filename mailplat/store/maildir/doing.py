@@ -57,6 +57,7 @@ class Doing:
         expect: Told the paths that will change, so that no notice of ours is taken for others';
             answers whether what others do there is told.
         read_row: Reads the date and the bytes that the index carries; None if they are gone.
+        take_spare: Gives an empty file that is ready, if there is one.
 
     Attributes:
         unwatched: Whether something was changed where nobody tells what others do.
@@ -71,6 +72,7 @@ class Doing:
         journal: Journal,
         expect: Callable[[str], bool],
         read_row: Callable[[str], tuple[int, bytes] | None],
+        take_spare: Callable[[], str | None],
     ) -> None:
         self.unwatched = False
         self.together = False
@@ -80,6 +82,7 @@ class Doing:
         self._journal = journal
         self._expect = expect
         self._read_row = read_row
+        self._take_spare = take_spare
         self._touched: set[str] = set()
         self._unflushed = False
         self._written: dict[str, str] = {}
@@ -186,10 +189,11 @@ class Doing:
 
     def _put(self, date: int, data: bytes, folder: Folder, location: str) -> None:
         """Write a file, and let it appear in its mailbox as a whole."""
-        temporary = self._layout.path("", f"tmp/{base_of(location)}")
+        spare = self._take_spare() if self.together else None
+        temporary = spare or self._layout.path("", f"tmp/{base_of(location)}")
         # a new file has this very date by itself, most often
         when = None if date == int(time.time()) else date
-        self._disk.write(temporary, (data,), when, flush=not self.together)
+        self._disk.write(temporary, (data,), when, flush=not self.together, made=bool(spare))
         self._unflushed = self.together
         self._arrive(temporary, folder, location)
 

@@ -1,8 +1,9 @@
 """What only some file systems can do: make everything durable with one call (``syncfs``).
 
 Invariants: the answer is yes only where the call is known to reach stable storage and to report
-what could not be written, and where a rename is never half done after a crash.  Linux reports that since 5.8; a file system that is not on the list here
-(a network's, one in user space) may take the call and flush nothing.
+what could not be written, and where a rename is never half done after a crash.  Linux reports that
+since 5.8; a file system that is not on the list here (a network's, one in user space) may take the
+call and flush nothing.
 """
 
 from __future__ import annotations

@@ -66,18 +66,32 @@ class StoppingDisk(Disk):
         self._changes.append(({os.path.dirname(path) for path in directories}, undo))
 
     def write(
-        self, path: str, blocks: Iterable[bytes], when: int | None = None, *, flush: bool = True
+        self,
+        path: str,
+        blocks: Iterable[bytes],
+        when: int | None = None,
+        *,
+        flush: bool = True,
+        made: bool = False,
     ) -> None:
         """Write; half a file, if it is the last operation."""
         if self.done == self.left:
             with suppress(OSError):
                 Path(path).write_bytes(b"".join(blocks)[:20])
         self._count()
-        super().write(path, blocks, when, flush=flush)
+        super().write(path, blocks, when, flush=flush, made=made)
         number = os.stat(path).st_ino
         self._unflushed.discard(number)
         if not flush:
             self._unflushed.add(number)
+        if not made:
+            self._note([path], lambda: os.unlink(path))
+
+    def create(self, path: str) -> None:
+        """Make a file."""
+        self._count()
+        super().create(path)
+        self._unflushed.add(os.stat(path).st_ino)
         self._note([path], lambda: os.unlink(path))
 
     def rename(self, old: str, new: str) -> bool:

@@ -48,12 +48,18 @@ class FailingDisk(Disk):
         return super().rename(old, new)
 
     def write(
-        self, path: str, blocks: Iterable[bytes], when: int | None = None, *, flush: bool = True
+        self,
+        path: str,
+        blocks: Iterable[bytes],
+        when: int | None = None,
+        *,
+        flush: bool = True,
+        made: bool = False,
     ) -> None:
         """Fail for want of room."""
         if self.writing is not None:
             raise failure(OSError(self.writing, "told to fail"), path)
-        super().write(path, blocks, when, flush=flush)
+        super().write(path, blocks, when, flush=flush, made=made)
 
 
 async def settled(store: IndexedStore) -> None:

@@ -84,6 +84,7 @@ async def test_layout(maildirs: Maildirs, home: IHome, inbox: Path) -> None:
     assert (inbox / new).read_bytes() == mail(1)
     assert (inbox / new).stat().st_mtime == 1_600_000_000
     assert (inbox / ".Sent" / "maildirfolder").exists()
+    await maildirs.close_all()
     assert (
         list((inbox / "tmp").iterdir()) == list((maildirs.root / ".mailplat/tmp").iterdir()) == []
     )
