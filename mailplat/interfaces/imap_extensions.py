@@ -33,12 +33,14 @@ from mailplat.model.account import Account
 from mailplat.model.numset import NumSet
 
 __all__ = [
+    "Answer",
     "ExtensionSettings",
     "FetchedItem",
     "IIMAPExtension",
     "IIMAPExtensionPlugin",
     "IIMAPSession",
     "IMAPExtension",
+    "Match",
 ]
 
 

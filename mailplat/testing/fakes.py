@@ -28,6 +28,10 @@ class KnownAccounts:
         self._passwords = dict(passwords)
         self._accounts = {name: Account(name, (name,)) for name in passwords}
 
+    def change(self, account: Account) -> None:
+        """Exchange what is said of the account of that name; its password stays."""
+        self._accounts[account.name] = account
+
     async def open(self) -> None:
         """See `IAccounts.open`."""
 

@@ -21,7 +21,7 @@ from mailplat.proto.imap.sets import PartialRange
 from mailplat.proto.imap.spelling import astring
 from mailplat.proto.imap.tokens import MAX_MODSEQ, MAX_NUMBER64, Tokens
 
-__all__ = ["MAX_PART_DEPTH", "fetch"]
+__all__ = ["FETCH_ITEMS", "MAX_PART_DEPTH", "fetch"]
 
 MAX_PART_DEPTH = 100
 """Numbers of one part: no message is parsed deeper than that."""
@@ -39,6 +39,10 @@ _RFC822: dict[bytes, FetchItem] = {
     b"RFC822.TEXT": Section(b"RFC822.TEXT", text=SectionText.TEXT),
 }
 """How RFC 3501 §6.4.5 still spells sections."""
+_SECTIONS = frozenset({b"BODY", b"BODY.PEEK", b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"})
+
+FETCH_ITEMS = _SECTIONS.union(_ATTRIBUTES, _MACROS, _RFC822, (b"PREVIEW",))
+"""The names that are taken, in capitals."""
 
 _NAME = re.compile(rb"[A-Za-z0-9.\-_]+")
 _PART = re.compile(rb"\d{1,10}(?:\.\d{1,10})*")
@@ -91,7 +95,7 @@ def _item(tokens: Tokens) -> FetchItem:
         raise bad("Expected a FETCH item")
     tokens.at = found.end()
     name = found[0].upper()
-    if tokens.follows(b"["):
+    if name in _SECTIONS and tokens.follows(b"["):
         return _section_item(tokens, name)
     item = _ATTRIBUTES.get(name) or _RFC822.get(name)
     if item is not None:
@@ -113,8 +117,6 @@ def _item(tokens: Tokens) -> FetchItem:
 def _section_item(tokens: Tokens, name: bytes) -> FetchItem:
     """Read ``[section]<partial>`` behind BODY, BODY.PEEK, BINARY, BINARY.PEEK or BINARY.SIZE."""
     kind, _, suffix = name.partition(b".")
-    if kind not in {b"BODY", b"BINARY"} or suffix not in {b"", b"PEEK", b"SIZE"}:
-        tokens.fail("Unknown FETCH item")
     binary = kind == b"BINARY"
     tokens.expect(b"[")
     part = _part(tokens)
@@ -129,8 +131,6 @@ def _section_item(tokens: Tokens, name: bytes) -> FetchItem:
     tokens.expect(b"]")
     spelled = _spelled(part, text, fields)
     if suffix == b"SIZE":
-        if not binary:
-            tokens.fail("Unknown FETCH item")
         return BinarySize(b"BINARY.SIZE[%b]" % spelled, part)
     partial = _partial(tokens)
     label = b"%b[%b]" % (kind, spelled)

@@ -44,7 +44,7 @@ from mailplat.proto.imap.search_keys import (
 from mailplat.proto.imap.sets import PartialRange
 from mailplat.proto.imap.tokens import MAX_MODSEQ, Tokens
 
-__all__ = ["search", "sort", "thread"]
+__all__ = ["SEARCH_KEYS", "search", "sort", "thread"]
 
 _UNSEEN = Not(HasFlag("\\Seen"))
 
@@ -319,3 +319,6 @@ _WITH_ARGUMENT: dict[bytes, Callable[[_KeyReader], SearchKey]] = {
     b"UNKEYWORD": lambda reader: Not(reader._keyword()),
     b"YOUNGER": lambda reader: Younger(reader._tokens.nz_number()),
 }
+
+SEARCH_KEYS = frozenset({b"OR", b"NOT"}).union(_PLAIN, _WITH_ARGUMENT, _HEADERS, _DATE_KEYS)
+"""The names that are taken, in capitals."""

@@ -5,7 +5,7 @@ Invariant: no extension takes the place of a built-in command or of another exte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from mailplat.interfaces.imap_extensions import (
@@ -16,7 +16,9 @@ from mailplat.interfaces.imap_extensions import (
     Match,
 )
 from mailplat.model.errors import ConfigurationFault
+from mailplat.proto.imap.fetch_command import FETCH_ITEMS
 from mailplat.proto.imap.grammar import GRAMMAR
+from mailplat.proto.imap.search_commands import SEARCH_KEYS
 
 __all__ = ["Extensions"]
 
@@ -70,8 +72,8 @@ class Extensions:
         grammar = self.grammar
         for there, added in (
             (grammar.commands, more.commands),
-            (grammar.fetch_items, more.fetch_items),
-            (grammar.search_keys, more.search_keys),
+            (FETCH_ITEMS.union(grammar.fetch_items), more.fetch_items),
+            (SEARCH_KEYS.union(grammar.search_keys), more.search_keys),
         ):
             _refuse_both(name, there, added)
         self.grammar = grammar.extended(more.commands, more.fetch_items, more.search_keys)
@@ -88,7 +90,7 @@ def _join(name: str, there: dict[type, K], added: Mapping[type, K]) -> None:
     there.update(added)
 
 
-def _refuse_both(name: str, there: Mapping[Any, Any], added: Mapping[Any, Any]) -> None:
+def _refuse_both(name: str, there: Container[Any], added: Iterable[Any]) -> None:
     for key in added:
         if key in there:
             what = key.decode("ascii", "replace") if isinstance(key, bytes) else key.__name__

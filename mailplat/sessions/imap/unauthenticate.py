@@ -5,9 +5,10 @@ For whoever keeps connections open and reads the mail of many: a webmailer, a pr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mailplat.interfaces.imap_extensions import IIMAPSession, IMAPExtension
+from mailplat.interfaces.imap_extensions import Answer, IIMAPSession, IMAPExtension
 from mailplat.proto.imap.commands.event import Command
 from mailplat.proto.imap.syntax import LOGGED_IN, Grammar, Syntax
 from mailplat.proto.imap.tokens import Tokens
@@ -35,4 +36,4 @@ class UnauthenticateExtension(IMAPExtension):
 
     capability = "UNAUTHENTICATE"
     grammar = Grammar({b"UNAUTHENTICATE": Syntax(LOGGED_IN, _read)})
-    answers = {Unauthenticate: _answer}  # noqa: RUF012 -- the interface's, and never changed
+    answers: Mapping[type, Answer] = {Unauthenticate: _answer}
