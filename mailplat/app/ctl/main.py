@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "mailplat.app.ctl.init",
     "account": "mailplat.app.ctl.account",
     "store": "mailplat.app.ctl.store",
+    "db": "mailplat.app.ctl.db",
     "queue": "mailplat.app.ctl.queue",
     "check-config": "mailplat.app.ctl.check",
     "filter": "mailplat.app.ctl.filter",

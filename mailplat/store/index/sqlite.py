@@ -201,7 +201,7 @@ class SQLiteDatabase:
         self.dialect: Dialect = SQLITE
         self.name = f"sqlite:{path}"
         self.search_path: Path | None = path.with_name(path.name + ".search")
-        self._path = path
+        self.path = path
         self._busy_seconds = busy_seconds
         self._cache_bytes = cache_bytes
         self._checkpoint_bytes = checkpoint_bytes
@@ -210,30 +210,30 @@ class SQLiteDatabase:
     def create(self) -> None:
         """See `Database.create`."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # only the server's own user may read mail; the log ahead inherits the mode
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise ConfigurationFault(
-                f"{self._path}: {error.strerror}: choose another path, or "
+                f"{self.path}: {error.strerror}: choose another path, or "
                 "give the server's user the right to write there"
             ) from error
         try:
-            with _told(self._path):
+            with _told(self.path):
                 self._create_schema()
         except Corrupt as error:
             raise ConfigurationFault(
-                f"{self._path} is no SQLite database, or a damaged one: choose another path, or "
+                f"{self.path} is no SQLite database, or a damaged one: choose another path, or "
                 f"restore it from a backup ({error.reason})"
             ) from error
-        directory = os.open(self._path.parent, os.O_RDONLY)
+        directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
 
     def _create_schema(self) -> None:
-        raw = sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None)
+        raw = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
         try:
             raw.execute(f"PRAGMA page_size={self._page_bytes}")
             if self._is_empty(raw):
@@ -250,10 +250,10 @@ class SQLiteDatabase:
             (mark,) = raw.execute("PRAGMA application_id").fetchone()
             if mark != APPLICATION_ID:
                 raise ConfigurationFault(
-                    f"{self._path} is the database of another program: choose another path"
+                    f"{self.path} is the database of another program: choose another path"
                 )
             found = raw.execute("SELECT value FROM counters WHERE name = 'schema'").fetchone()
-            check_version(str(self._path), found)
+            check_version(str(self.path), found)
             raw.execute("PRAGMA journal_mode=WAL")
         finally:
             raw.close()
@@ -270,7 +270,7 @@ class SQLiteDatabase:
     def connect(self, *, writes: bool) -> SQLiteConnection:
         """See `Database.connect`."""
         return SQLiteConnection(
-            self._path,
+            self.path,
             busy_seconds=self._busy_seconds,
             cache_bytes=self._cache_bytes,
             checkpoint_bytes=self._checkpoint_bytes,
