@@ -40,12 +40,14 @@ from mailplat.message.scan import ScanLimits
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import AccountConnections, ConnectionLimits
 from mailplat.net.throttle import LoginThrottle
+from mailplat.net.rates import Rates
 from mailplat.net.tls import CertificateFiles, TLSContexts
 from mailplat.proto.sasl.exchange import Mechanisms
 from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.queue.runner import Runner
 from mailplat.routes.table import RouteTable
 from mailplat.sessions.smtp.queue_ids import QueueIds
+from mailplat.sessions.smtp.submission import AccountRates
 from mailplat.spool.intake import Intakes
 from mailplat.spool.spool import Spool
 
@@ -68,6 +70,7 @@ class Parts:
         logins: Counts the sessions of each account.
         throttle: Slows down who guesses passwords.
         connections: Counts connections.
+        rates: Counts the mail of each account.
         ids: Names sessions.
         queue_ids: Names messages.
         tls: Certificates; None if no port has TLS.
@@ -92,6 +95,7 @@ class Parts:
     logins: AccountConnections
     throttle: LoginThrottle
     connections: ConnectionLimits
+    rates: AccountRates
     ids: SessionIds
     queue_ids: QueueIds
     tls: TLSContexts | None
@@ -122,7 +126,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
     """
     data = configuration.server.data_directory
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    options = configuration.message
+    options, limits = configuration.message, configuration.limits
     quota = configuration.accounts
     accounts = make_accounts(
         quota.use,
@@ -182,8 +186,16 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         logins=AccountConnections(configuration.limits.connections_by_account),
         throttle=LoginThrottle(reactor, delays=(0.0, *configuration.auth.failure_delays)),
         connections=ConnectionLimits(
-            total=configuration.limits.connections,
-            per_network=configuration.limits.connections_by_address,
+            total=limits.connections,
+            per_network=limits.connections_by_address,
+            per_prefix=limits.connections_by_prefix,
+            rates=Rates(reactor.seconds, limits.connection_rate_by_address, 60.0),
+            prefix_rates=Rates(reactor.seconds, limits.connection_rate_by_prefix, 60.0),
+            trusted=limits.trusted,
+        ),
+        rates=AccountRates(
+            Rates(reactor.seconds, configuration.submission.messages_by_hour, 3600.0),
+            Rates(reactor.seconds, configuration.submission.recipients_by_hour, 3600.0),
         ),
         ids=SessionIds(),
         queue_ids=queue_ids,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ from mailplat.config.sections.server import ListenerProtocol, TLSUse
 from mailplat.interfaces.imap_extensions import ExtensionSettings
 from mailplat.net.factory import ConnectionFactory
 from mailplat.net.imap import imap_factory
+from mailplat.net.networks import Networks
 from mailplat.net.pop3 import pop3_factory
+from mailplat.net.proxied import ProxiedFactory
 from mailplat.net.serving import Wiring
 from mailplat.net.session import ConnectionOptions
 from mailplat.net.smtp import smtp_factory
@@ -33,7 +36,9 @@ from mailplat.sessions.imap.session import IMAPSession
 from mailplat.sessions.imap.switches import ClientRule, switches
 from mailplat.sessions.pop3 import Pop3Options, Pop3Session
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
+from mailplat.sessions.smtp.policy import Policy, Telling
 from mailplat.sessions.smtp.session import SmtpSession
+from mailplat.sessions.smtp.submission import FromCheck, SubmissionOptions
 
 __all__ = ["ports_of", "with_backlog"]
 
@@ -53,6 +58,15 @@ def _port(parts: Parts, listener: Listener) -> Port:
     if listener.tls is TLSUse.IMPLICIT:
         assert parts.tls is not None  # assembled wherever a listener has TLS
         listening = behind_tls(factory, parts.tls)
+    if listener.proxies:
+        limits = parts.configuration.limits
+        listening = ProxiedFactory(
+            listening,
+            parts.reactor,
+            Networks(listener.proxies),
+            timeout=limits.proxy_header_timeout,
+            limit=limits.proxy_header_size,
+        )
     return Port(
         listener.name,
         with_backlog(listener.endpoint),
@@ -100,7 +114,7 @@ _PURPOSES = {
 def _wiring(
     parts: Parts, listener: Listener, idle_timeout: float, login_timeout: float | None
 ) -> Wiring:
-    limits = parts.configuration.limits
+    limits, smtp = parts.configuration.limits, parts.configuration.smtp
     return Wiring(
         clock=parts.reactor,
         ids=parts.ids,
@@ -108,6 +122,9 @@ def _wiring(
         options=ConnectionOptions(
             idle_timeout=idle_timeout,
             login_timeout=login_timeout,
+            block_timeout=smtp.block_timeout,
+            least_rate=smtp.least_rate,
+            rate_grace=smtp.rate_grace,
             handshake_timeout=limits.handshake_timeout,
             stall_timeout=limits.stall_timeout,
             close_timeout=limits.close_timeout,
@@ -209,13 +226,28 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         new_queue_id=parts.queue_ids,
         spool=parts.spool,
         agents=parts.agents,
+        rates=parts.rates,
     )
     policy = SmtpOptions(
         parts.hostname,
         listener.name,
         submission=submission,
         lmtp=lmtp,
-        any_sender=options.any_sender,
+        policy=Policy(
+            verify=Telling(options.vrfy.value),
+            expand=Telling(options.expn.value),
+            proxies=Networks(options.xclient_from),
+            hold=int(configuration.submission.max_hold),
+            urgent_networks=Networks(options.priority_from),
+            urgent_users=configuration.submission.max_priority,
+        ),
+        submissions=SubmissionOptions(
+            any_sender=options.any_sender,
+            from_check=FromCheck(configuration.submission.from_check.value),
+            add_sender=configuration.submission.add_sender,
+            add_fields=configuration.submission.add_fields,
+            remove_bcc=configuration.submission.remove_bcc,
+        ),
         max_received=options.max_received,
         quarantine=configuration.routes.quarantine,
         scan=parts.scan_limits,
@@ -224,8 +256,14 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         lambda conversation, link: SmtpSession(conversation, link, shared, policy),
         parts.hostname,
         Offers(
+            smtputf8=options.smtputf8,
             starttls=starttls,
             chunking=True,
+            binary=options.binarymime,
+            require_tls=options.requiretls,
+            deliver_by=math.ceil(options.least_deliver_by) if options.deliver_by else None,
+            hold=int(configuration.submission.max_hold) if submission else 0,
+            priority=options.priority,
             dsn=not lmtp,
             mechanisms={} if lmtp else parts.mechanisms,
             auth_needs_tls=listener.require_tls,
@@ -234,9 +272,11 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         limits=SMTPLimits(
             message_size=configuration.message.max_size,
             recipients=options.max_recipients,
+            recipient_domains=options.max_recipient_domains,
             command_line=options.max_command_line,
             text_line=options.max_text_line,
             bare_newlines=options.bare_newlines is BareNewlines.ACCEPT,
+            mend_newlines=options.bare_newlines is BareNewlines.NORMALISE,
             errors=options.max_errors,
             login_failures=configuration.auth.failures_by_connection,
             messages=options.max_messages,

@@ -7,8 +7,10 @@ shows what the server will do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mailplat.config.options import Configuration
+from mailplat.config.sections.auth import Mechanism
 from mailplat.config.sections.server import ListenerOptions, ListenerProtocol, TLSUse
 from mailplat.config.values import IPAddress
 
@@ -38,6 +40,9 @@ class Listener:
         endpoint: A server endpoint of Twisted's.
         tls: How it comes to TLS.
         require_tls: Whether log-ins need TLS.
+        mechanisms: SASL mechanisms; empty for those of the server.
+        client_authorities: Whose certificates clients may log in with; None for nobody's.
+        proxies: Networks of the proxies that bring every client; empty for none.
     """
 
     name: str
@@ -45,6 +50,9 @@ class Listener:
     endpoint: str
     tls: TLSUse
     require_tls: bool
+    mechanisms: tuple[Mechanism, ...] = ()
+    client_authorities: Path | None = None
+    proxies: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Say it in a line: ``imaps  tcp:993:interface=192.0.2.1  TLS from the start``."""
@@ -73,6 +81,9 @@ def listeners_of(configuration: Configuration) -> tuple[Listener, ...]:
             require_tls=(
                 configuration.auth.require_tls if table.require_tls is None else table.require_tls
             ),
+            mechanisms=table.mechanisms,
+            client_authorities=table.client_authorities,
+            proxies=table.proxies,
         )
         for table in tables
         for endpoint in _endpoints(table, configuration)

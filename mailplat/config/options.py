@@ -10,7 +10,8 @@ import attrs
 from mailplat.config.option import option
 from mailplat.config.sections.filtering import FilteringOptions, FilterOptions
 from mailplat.config.sections.imap import IMAPOptions
-from mailplat.config.sections.limits import AuthOptions, LimitOptions, MessageOptions
+from mailplat.config.sections.auth import AuthOptions, OAuthOptions
+from mailplat.config.sections.limits import LimitOptions, MessageOptions
 from mailplat.config.sections.mail import (
     AccountsOptions,
     FolderOptions,
@@ -33,6 +34,7 @@ from mailplat.config.sections.server import (
     ServerOptions,
     TLSOptions,
 )
+from mailplat.config.sections.submission import SubmissionOptions
 
 __all__ = ["STANDARD_FOLDERS", "Configuration"]
 
@@ -56,8 +58,12 @@ class Configuration:
     tls: TLSOptions = option(TLSOptions(), meaning="Certificates.")
     limits: LimitOptions = option(LimitOptions(), meaning="Limits of connections.")
     auth: AuthOptions = option(AuthOptions(), meaning="Logging in.")
+    oauth: OAuthOptions = option(OAuthOptions(), meaning="Logging in with tokens.")
     message: MessageOptions = option(MessageOptions(), meaning="What a message may be.")
     smtp: SMTPOptions = option(SMTPOptions(), meaning="Taking mail in.")
+    submission: SubmissionOptions = option(
+        SubmissionOptions(), meaning="Mail from users who logged in."
+    )
     pop3: POP3Options = option(POP3Options(), meaning="Giving mail out by POP3.")
     imap: IMAPOptions = option(IMAPOptions(), meaning="Giving mail out by IMAP.")
     store: StoreOptions = option(StoreOptions(), meaning="Where mail is kept.")

@@ -7,6 +7,7 @@ with what was expected, and a spelling that the reader takes back to the same va
 `Duration`          seconds: ``30``, ``"30s"``, ``"5m"``, ``"1h30m"``, ``"250ms"``
 `Size`              bytes: ``1000``, ``"64KiB"``, ``"50MiB"``, ``"2GB"``
 `IPAddress`         ``"192.0.2.1"``, ``"::1"``, ``"0.0.0.0"``, ``"::"``
+`Network`           ``"192.0.2.0/24"``, ``"2001:db8::/32"``, ``"192.0.2.1"``
 `Domain`            ``"example.org"``, in lower case
 `EndpointText`      a server endpoint of Twisted's: ``"tcp:25:interface=192.0.2.1"``
 `PartText`          a part: ``"maildir:/var/mail"``, a prefix and its argument
@@ -25,6 +26,7 @@ __all__ = [
     "Duration",
     "EndpointText",
     "IPAddress",
+    "Network",
     "PartOptions",
     "PartText",
     "Size",
@@ -34,6 +36,7 @@ __all__ = [
     "read_domain",
     "read_duration",
     "read_endpoint",
+    "read_network",
     "read_part",
     "read_part_options",
     "read_size",
@@ -51,6 +54,9 @@ Size = NewType("Size", int)
 
 IPAddress = NewType("IPAddress", str)
 """An IP address in its shortest spelling."""
+
+Network = NewType("Network", str)
+"""A network as an address and the length of its prefix; an address alone is a network of one."""
 
 Domain = NewType("Domain", str)
 """A domain or host name in lower case, without a final dot."""
@@ -139,6 +145,18 @@ def read_address(value: object) -> IPAddress:
     except ValueError:
         pass
     raise Unfit('an IP address: "192.0.2.1", "::1", "0.0.0.0" for every address')
+
+
+def read_network(value: object) -> Network:
+    """Read a network from the file."""
+    try:
+        if isinstance(value, str):
+            network = ipaddress.ip_network(value.strip())
+            alone = network.prefixlen == network.max_prefixlen
+            return Network(str(network.network_address if alone else network))
+    except ValueError:
+        pass
+    raise Unfit('a network: "192.0.2.0/24", "2001:db8::/32", or one address')
 
 
 def read_domain(value: object) -> Domain:

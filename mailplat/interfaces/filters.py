@@ -83,6 +83,7 @@ class Context:
         tags: Words that filters noted about the transaction.
         scores: Points that filters gave the transaction.
         memory: For a filter's own notes, by the filter's name.
+        protocol: What is spoken: ``smtp`` (submission too) or ``lmtp``.
     """
 
     session_id: str
@@ -95,6 +96,7 @@ class Context:
     tags: set[str] = field(default_factory=set)
     scores: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
+    protocol: str = "smtp"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from zope.interface import Attribute, Interface
 
 from mailplat.model.peer import Peer
 
-__all__ = ["IAccountConnections", "ILink", "ILoginThrottle"]
+__all__ = ["IAccountConnections", "ILink", "ILoginAttempt", "ILoginIntervals", "ILoginThrottle"]
 
 
 class ILink(Interface):
@@ -51,6 +51,12 @@ class ILink(Interface):
     def authenticated() -> None:
         """The peer has proved who it is: the time to log in is no longer limited."""
 
+    def speak_for(peer: Peer) -> bool:
+        """Know the peer as another one from now on: a trusted proxy said whom it speaks for.
+
+        False, if that one has too many connections: then nothing changed.
+        """
+
     def close() -> None:
         """End the connection once what is ready is sent."""
 
@@ -72,33 +78,57 @@ class IAccountConnections(Interface):
         """Count a session out that was counted in."""
 
 
+class ILoginIntervals(Interface):
+    """Keeps an account's log-ins apart, where the protocol lets a server ask for that."""
+
+    def enter(account: str) -> None:
+        """Note a log-in of an account.
+
+        Raises:
+            TooSoon: The last one was too short ago; this one does not count.
+        """
+
+
+class ILoginAttempt(Interface):
+    """One try to log in that the throttle let pass; it counts until it is released."""
+
+    def failed(name: str, secret: str | None) -> None:
+        """Count a failure, unless it is the same name and secret as one counted before.
+
+        The secret is not kept, only a keyed digest of it: a device with an old password
+        that tries again and again counts once.  None always counts.
+        """
+
+    def succeeded() -> None:
+        """Forget the failures of the address."""
+
+    def release() -> None:
+        """The try is over.  Twice is no error."""
+
+
 class ILoginThrottle(Interface):
     """Slows down who guesses passwords; one for all protocols.
 
-    A session asks `delay` and waits that long *before* it checks a password, whether it is right
-    or wrong, so that neither the answer nor its time tells more to who is throttled::
+    A session awaits `begin` *before* it looks at what was presented, right or wrong, so that
+    neither the answer nor its time tells more to who is throttled::
 
-        await throttle.wait(peer.address)
+        attempt = await throttle.begin(peer.address)
         try:
             account = await accounts.check_password(name, password)
         except AuthenticationFailed:
-            throttle.failed(peer.address, name, password)
+            attempt.failed(name, password)
             raise
-        throttle.succeeded(peer.address)
+        finally:
+            attempt.release()
+        attempt.succeeded()
     """
 
     def delay(address: str) -> float:
         """Tell how long this address has to wait before its next try, in seconds."""
 
-    def wait(address: str) -> Awaitable[None]:
-        """Wait `delay` seconds.  Cancelled with the coroutine that awaits it."""
+    def begin(address: str) -> Awaitable[ILoginAttempt]:
+        """Wait `delay` seconds.  Cancelled with the coroutine that awaits it.
 
-    def failed(address: str, name: str, secret: str) -> None:
-        """Count a failure, unless it is the same name and secret as one counted before.
-
-        The secret is not kept, only a keyed digest of it: a device with an old password
-        that tries again and again counts once.
+        Raises:
+            LimitReached: Too many tries of this address wait already.
         """
-
-    def succeeded(address: str) -> None:
-        """Forget the failures of an address."""

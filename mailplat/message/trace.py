@@ -90,6 +90,7 @@ def received(
     reverse: str = "",
     recipient: str = "",
     tls: str = "",
+    priority: int = 0,
 ) -> bytes:
     """Make the Received field.
 
@@ -105,6 +106,7 @@ def received(
         recipient: The one recipient, ``""`` for several: the FOR clause names no other
             (RFC 5321 §7.2).
         tls: Version and cipher, for a comment; ``""`` in clear.
+        priority: For the PRIORITY clause; 0 is the usual one, and not told (RFC 6710 §7).
     """
     seen = f"{_name(reverse)} {_literal(ip)}" if reverse else _literal(ip)
     lines = [f"Received: from {_name(helo)} ({seen})"]
@@ -113,6 +115,8 @@ def received(
     lines.append(f"by {_name(host)} with {protocol} id {_UNSAFE_IN_ID.sub('?', queue_id[:200])}")
     if recipient:
         lines.append(f"for {_path(recipient)}")
+    if priority:
+        lines.append(f"priority {priority}")
     lines[-1] += ";"
     lines.append(rfc5322_date(seconds, offset))
     return "\r\n\t".join(lines).encode("utf-8") + b"\r\n"

@@ -1,36 +1,28 @@
-"""Who may connect, and how soon they may try another password.
+"""Who may connect, and how often.
 
-Both guards know peers by `network_of`: an IPv4 address, or the /64 that one IPv6 customer has at
+Guards know peers by `network_of`: an IPv4 address, or the /64 that one IPv6 customer has at
 least, so that nobody gets around them by taking another of 2^64 addresses.  A peer on a local
 socket (address ``""``) is one of us and is never held up.
 
 Invariants:
 
 - Every admission is given back once, however often `Admission.release` is called.
-- The throttle waits before a password is looked at, for right ones and wrong ones alike.
-- It never keeps a password, only a digest under a key that dies with the process.
-- Its table is bounded, and what is old is forgotten.
 """
 
 from __future__ import annotations
 
-import hmac
-import os
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from mailplat.interfaces.net import IAccountConnections, ILoginThrottle
+from mailplat.interfaces.net import IAccountConnections
 from mailplat.model.errors import LimitReached
+from mailplat.net.networks import Networks
+from mailplat.net.rates import Rates
 
-__all__ = ["AccountConnections", "Admission", "ConnectionLimits", "LoginThrottle", "network_of"]
-
-DELAYS = (0.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds to wait after no failure, one, two...; the last one for all further (Dovecot's)."""
+__all__ = ["AccountConnections", "Admission", "ConnectionLimits", "network_of", "prefix_of"]
 
 
 def network_of(address: str) -> str:
@@ -43,18 +35,36 @@ def network_of(address: str) -> str:
     return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
 
 
+def prefix_of(address: str) -> str:
+    """Give what a peer's neighbours are counted under: its IPv4 /24, or its IPv6 /48."""
+    network = network_of(address).removesuffix("/64")
+    if not network:
+        return ""
+    return str(ip_network(f"{network}/{48 if ':' in network else 24}", strict=False))
+
+
 class Admission:
     """The right to be connected, until it is released."""
 
-    def __init__(self, limits: ConnectionLimits, network: str) -> None:
+    def __init__(self, limits: ConnectionLimits, names: Sequence[str]) -> None:
         self._limits: ConnectionLimits | None = limits
-        self._network = network
+        self._names = names
+
+    def move(self, address: str) -> bool:
+        """Count the connection under another address; False, if that has too many."""
+        assert self._limits is not None
+        names = self._limits.enter(address)
+        if names is None:
+            return False
+        self._limits.leave(self._names)
+        self._names = names
+        return True
 
     def release(self) -> None:
         """The connection is over.  Twice is no error."""
         limits, self._limits = self._limits, None
         if limits is not None:
-            limits.count_out(self._network)
+            limits.leave(self._names)
 
 
 class ConnectionLimits:
@@ -63,6 +73,9 @@ class ConnectionLimits:
     Args:
         total: Connections at a time.
         per_network: Connections of one IPv4 address or IPv6 /64 at a time.
+        per_prefix: Connections of one IPv4 /24 or IPv6 /48 at a time; None for any number.
+        rates: How often a network may connect; None for any number.
+        prefix_rates: How often a prefix may connect.
         trusted: Networks (``192.0.2.0/24``) that only ``total`` limits: proxies, webmail.
 
     Attributes:
@@ -70,37 +83,58 @@ class ConnectionLimits:
     """
 
     def __init__(
-        self, *, total: int = 10_000, per_network: int = 100, trusted: Sequence[str] = ()
+        self,
+        *,
+        total: int = 10_000,
+        per_network: int = 100,
+        per_prefix: int | None = None,
+        rates: Rates | None = None,
+        prefix_rates: Rates | None = None,
+        trusted: Sequence[str] = (),
     ) -> None:
         self._total = total
         self._per_network = per_network
-        self._trusted: list[IPv4Network | IPv6Network] = [ip_network(text) for text in trusted]
+        self._per_prefix = per_prefix
+        self._rates = rates
+        self._prefix_rates = prefix_rates
+        self._trusted = Networks(trusted)
         self._counts: Counter[str] = Counter()
         self.connected = 0
 
     def admit(self, address: str) -> Admission | None:
-        """Count a connection in; None if there are too many."""
-        if self.connected >= self._total:
-            return None
+        """Count a connection in; None if there are too many, or they come too fast."""
+        names = None if self.connected >= self._total else self.enter(address)
+        return None if names is None else Admission(self, names)
+
+    def enter(self, address: str) -> Sequence[str] | None:
+        """Count an address in, for `Admission`; None if it may not."""
         network = network_of(address)
-        if self._counts[network] >= self._per_network and not self._trusts(network):
+        names = (network, prefix_of(address)) if self._per_prefix is not None else (network,)
+        if network and address not in self._trusted and not self._allows(names, address):
             return None
         self.connected += 1
-        self._counts[network] += 1
-        return Admission(self, network)
+        self._counts.update(names)
+        return names
 
-    def count_out(self, network: str) -> None:
+    def _allows(self, names: Sequence[str], address: str) -> bool:
+        bounds = (self._per_network, self._per_prefix)
+        for name, bound in zip(names, bounds, strict=False):
+            if bound is not None and self._counts[name] >= bound:
+                return False
+        prefix = prefix_of(address) if self._prefix_rates is not None else ""
+        if self._prefix_rates is not None and not self._prefix_rates.allows(prefix):
+            return False
+        if self._rates is not None and not self._rates.take(names[0]):
+            return False
+        return self._prefix_rates is None or self._prefix_rates.take(prefix)
+
+    def leave(self, names: Sequence[str]) -> None:
         """Count a connection out; for `Admission`."""
         self.connected -= 1
-        self._counts[network] -= 1
-        if not self._counts[network]:
-            del self._counts[network]
-
-    def _trusts(self, network: str) -> bool:
-        if not network:
-            return True
-        address = ip_address(network.removesuffix("/64"))
-        return any(address in trusted for trusted in self._trusted)
+        for name in names:
+            self._counts[name] -= 1
+            if not self._counts[name]:
+                del self._counts[name]
 
 
 @implementer(IAccountConnections)
@@ -133,91 +167,3 @@ class AccountConnections:
         self._counts[account] -= 1
         if self._counts[account] <= 0:
             del self._counts[account]
-
-
-class _Failures:
-    """What is known of one network."""
-
-    __slots__ = ("count", "digests", "last")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last = 0.0
-        self.digests: OrderedDict[bytes, None] = OrderedDict()
-
-
-@implementer(ILoginThrottle)
-class LoginThrottle:
-    """Makes each further guess of a network wait longer.
-
-    Args:
-        clock: Tells the time, and waits.
-        delays: Seconds to wait after 0, 1, 2... failures; the last one for all further.
-        forget_after: Seconds after the last failure until a network is forgiven.
-        max_networks: Networks that are remembered; beyond it the longest quiet are forgotten.
-        max_digests: Different wrong credentials that are remembered of one network.
-        key: Keys the digests; random if not given.
-    """
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        *,
-        delays: Sequence[float] = DELAYS,
-        forget_after: float = 600.0,
-        max_networks: int = 100_000,
-        max_digests: int = 32,
-        key: bytes | None = None,
-    ) -> None:
-        self._clock = clock
-        self._delays = tuple(delays)
-        self._forget_after = forget_after
-        self._max_networks = max_networks
-        self._max_digests = max_digests
-        self._key = os.urandom(32) if key is None else key
-        self._table: OrderedDict[str, _Failures] = OrderedDict()  # by their last failure
-
-    def delay(self, address: str) -> float:
-        """Tell how long this address has to wait before its next try, in seconds."""
-        self._forget()
-        failures = self._table.get(network_of(address))
-        count = 0 if failures is None else failures.count
-        return self._delays[min(count, len(self._delays) - 1)]
-
-    async def wait(self, address: str) -> None:
-        """Wait `delay` seconds."""
-        seconds = self.delay(address)
-        if seconds > 0:
-            await deferLater(self._clock, seconds)
-
-    def failed(self, address: str, name: str, secret: str) -> None:
-        """Count a failure, unless it is the same name and secret as one counted before."""
-        network = network_of(address)
-        if not network:
-            return
-        failures = self._table.setdefault(network, _Failures())
-        self._table.move_to_end(network)
-        failures.last = self._clock.seconds()
-        # NUL is in no name: no two pairs give the same text
-        text = f"{name.lower()}\0{secret}".encode("utf-8", "surrogatepass")
-        digest = hmac.digest(self._key, text, "sha256")
-        if digest not in failures.digests:
-            failures.count += 1
-            if len(failures.digests) >= self._max_digests:
-                failures.digests.popitem(last=False)
-            failures.digests[digest] = None
-        if len(self._table) > self._max_networks:
-            self._table.popitem(last=False)
-
-    def succeeded(self, address: str) -> None:
-        """Forget the failures of an address."""
-        self._table.pop(network_of(address), None)
-
-    def _forget(self) -> None:
-        """Drop those whose last failure is long ago: they are in front."""
-        before = self._clock.seconds() - self._forget_after
-        while self._table:
-            network, failures = next(iter(self._table.items()))
-            if failures.last > before:
-                return
-            del self._table[network]

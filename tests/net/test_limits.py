@@ -10,7 +10,9 @@ from zope.interface.verify import verifyObject
 
 from mailplat.interfaces.net import ILoginThrottle
 from mailplat.model.errors import LimitReached
-from mailplat.net.limits import AccountConnections, ConnectionLimits, LoginThrottle, network_of
+from mailplat.net.limits import AccountConnections, ConnectionLimits, network_of, prefix_of
+from mailplat.net.rates import Rates
+from mailplat.net.throttle import LoginThrottle
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_the_same_wrong_password_counts_once() -> None:
 def test_failures_of_a_64_add_up() -> None:
     """Another address of the same /64 has to wait as well."""
     throttle = LoginThrottle(Clock())
-    throttle.failed("2001:db8::1", "alice", "a")
+    throttle.failed(network_of("2001:db8::1"), "alice", "a")
     assert throttle.delay("2001:db8::2") == 2
 
 
@@ -166,3 +168,45 @@ def test_sessions_of_an_account_are_counted() -> None:
         logins.enter("alice")
     logins.leave("alice")
     logins.enter("alice")
+
+
+def test_prefixes_and_rates() -> None:
+    """A /24 or a /48 has limits of its own, and connecting often is limited too."""
+    limits = ConnectionLimits(per_network=2, per_prefix=3)
+    first = [limits.admit(f"192.0.2.{n}") for n in (1, 1, 1, 2, 3)]
+    assert [one is not None for one in first] == [True, True, False, True, False]
+    assert limits.admit("192.0.3.1") is not None
+    assert [limits.admit(f"2001:db8:1:{n}::1") is not None for n in range(4)] == [True] * 3 + [
+        False
+    ]
+    now = [0.0]
+    limits = ConnectionLimits(
+        rates=Rates(lambda: now[0], 2, 60.0),
+        prefix_rates=Rates(lambda: now[0], 3, 60.0),
+        trusted=["198.51.100.0/24"],
+    )
+    admitted = [limits.admit(f"192.0.2.{n}") is not None for n in (1, 1, 1, 2, 2, 3)]
+    assert admitted == [True, True, False, True, False, False]
+    assert all(limits.admit("198.51.100.7") for _ in range(9))
+    assert all(limits.admit("") for _ in range(9))
+    now[0] = 60.0
+    assert limits.admit("192.0.2.1") is not None
+    assert prefix_of("") == ""
+
+
+def test_an_admission_moves() -> None:
+    """Who turns out to be another is counted as that one, and not as both."""
+    limits = ConnectionLimits(per_network=1, per_prefix=5)
+    proxied, other = limits.admit("192.0.2.1"), limits.admit("192.0.2.2")
+    assert proxied is not None
+    assert other is not None
+    assert not proxied.move("192.0.2.2")
+    assert proxied.move("203.0.113.1")
+    assert limits.connected == 2
+    assert limits.admit("203.0.113.1") is None
+    again = limits.admit("192.0.2.1")
+    assert again is not None
+    for one in (proxied, other, again):
+        one.release()
+    assert limits.connected == 0
+    assert limits._counts == {}

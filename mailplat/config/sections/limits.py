@@ -1,22 +1,13 @@
-"""What peers may ask, whatever they speak: ``[limits]``, ``[auth]``, ``[message]``."""
+"""What peers may ask, whatever they speak: ``[limits]``, ``[message]``."""
 
 from __future__ import annotations
-
-from enum import StrEnum
 
 import attrs
 
 from mailplat.config.option import option
-from mailplat.config.values import Duration, Size, duration, size
+from mailplat.config.values import Duration, Network, Size, duration, size
 
-__all__ = ["AuthOptions", "LimitOptions", "Mechanism", "MessageOptions"]
-
-
-class Mechanism(StrEnum):
-    """A SASL mechanism."""
-
-    PLAIN = "PLAIN"
-    LOGIN = "LOGIN"
+__all__ = ["LimitOptions", "MessageOptions"]
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +28,46 @@ class LimitOptions:
         meaning="How many one client may have open at once: one IPv4 address, or one IPv6 /64.",
         precedent="Postfix smtpd_client_connection_count_limit",
     )
+    connections_by_prefix: int | None = option(
+        None,
+        unit="connections",
+        least=1,
+        meaning="How many the neighbours of a client may have open at once, with it: one IPv4 /24, "
+        "or one IPv6 /48.",
+        precedent="Postfix smtpd_client_ipv4_prefix_length, smtpd_client_ipv6_prefix_length",
+    )
+    connection_rate_by_address: int | None = option(
+        None,
+        unit="connections a minute",
+        least=1,
+        meaning="How often one client may connect.",
+        precedent="Postfix smtpd_client_connection_rate_limit (none)",
+    )
+    connection_rate_by_prefix: int | None = option(
+        None,
+        unit="connections a minute",
+        least=1,
+        meaning="How often a client and its neighbours may connect.",
+        precedent="Postfix smtpd_client_connection_rate_limit (none)",
+    )
+    trusted: tuple[Network, ...] = option(
+        (),
+        meaning="Clients that may connect as often as they like: webmail, a monitor.",
+        precedent="Postfix smtpd_client_event_limit_exceptions",
+        example=("192.0.2.10", "2001:db8::/64"),
+    )
+    proxy_header_timeout: Duration = option(
+        duration("5s"),
+        least=0.1,
+        meaning="How long a trusted proxy may take for its PROXY header.",
+        precedent="Postfix smtpd_upstream_proxy_timeout (5s)",
+    )
+    proxy_header_size: Size = option(
+        size("4KiB"),
+        least=536,
+        meaning="The longest PROXY header, with all that a proxy tells beside addresses.",
+        precedent="HAProxy's proxy-protocol.txt §2.2 (at least 536)",
+    )
     connections_by_account: int = option(
         1000,
         unit="connections",
@@ -53,35 +84,6 @@ class LimitOptions:
     close_timeout: Duration = option(
         duration("10s"),
         meaning="How long the last bytes of a connection may take; then it is cut.",
-    )
-
-
-@attrs.frozen(kw_only=True)
-class AuthOptions:
-    """Logging in, the same for SMTP, POP3 and IMAP."""
-
-    require_tls: bool = option(
-        True,
-        meaning="Whether log-ins need TLS: without it no mechanism is offered in clear.",
-        precedent="RFC 8314 §4.1; Dovecot disable_plaintext_auth",
-    )
-    mechanisms: tuple[Mechanism, ...] = option(
-        (Mechanism.PLAIN, Mechanism.LOGIN),
-        meaning="The SASL mechanisms offered.",
-        precedent="Dovecot auth_mechanisms",
-    )
-    failure_delays: tuple[Duration, ...] = option(
-        (duration("2s"), duration("4s"), duration("8s"), duration("15s")),
-        meaning="How long a client's next log-ins wait after one, two, three... failures; the last "
-        "holds for all further ones.",
-        precedent="Dovecot auth_penalty (2 s to 15 s)",
-    )
-    failures_by_connection: int = option(
-        3,
-        unit="log-ins",
-        least=1,
-        meaning="How many may fail before the connection is closed.",
-        precedent="RFC 4954 §4 (at least 3)",
     )
 
 

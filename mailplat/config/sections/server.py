@@ -9,11 +9,13 @@ import attrs
 
 from mailplat.config.option import option, required
 from mailplat.config.secrets import Secret
+from mailplat.config.sections.auth import Mechanism
 from mailplat.config.values import (
     Domain,
     Duration,
     EndpointText,
     IPAddress,
+    Network,
     duration,
 )
 
@@ -156,6 +158,25 @@ class ListenerOptions:
         None,
         meaning="Whether log-ins on this port need TLS. By default as `auth.require_tls` says.",
         example=True,
+    )
+    mechanisms: tuple[Mechanism, ...] = option(
+        (),
+        meaning="The SASL mechanisms offered on this port. Empty takes `auth.mechanisms`.",
+        example=("SCRAM-SHA-256", "PLAIN"),
+    )
+    client_authorities: Path | None = option(
+        None,
+        meaning="A PEM file with the authorities whose certificates clients may log in with, by "
+        "`EXTERNAL`. Without one, clients are not asked for a certificate.",
+        precedent="Dovecot ssl_ca; Postfix smtpd_tls_CAfile",
+        example="tls/clients.pem",
+    )
+    proxies: tuple[Network, ...] = option(
+        (),
+        meaning="Proxies that bring every client of this port, and say by a PROXY header "
+        "(version 1 or 2) whom they bring. With any of these nobody else may connect.",
+        precedent="Postfix smtpd_upstream_proxy_protocol; Dovecot haproxy_trusted_networks",
+        example=("192.0.2.10",),
     )
 
 

@@ -226,7 +226,7 @@ class ClientConversation:
     def quit(self) -> None:
         """Say goodbye; the connection ends with the server's answer, or by its owner."""
         if not self._over:
-            self._ask(Phase.QUIT, b"QUIT\r\n", self._left)
+            self._ask(Phase.QUIT, b"QUIT\r\n", self._leave)
 
     def abandon(self, why: Reply) -> None:
         """The connection is lost, or will be: whatever is under way has this answer.
@@ -342,9 +342,6 @@ class ClientConversation:
         else:
             self.authenticated = reply.positive
             self._events.append(LoginAnswered(reply))
-
-    def _left(self, reply: Reply) -> None:
-        self._leave(reply)
 
     # -- a mail
 

@@ -26,7 +26,7 @@ from mailplat.proto.smtp.timing import (
     parse_priority,
 )
 
-__all__ = ["CommandFault", "decode_xtext", "parse_hello", "parse_mail", "parse_rcpt"]
+__all__ = ["CommandFault", "decode_xtext", "parse_hello", "parse_mail", "parse_path", "parse_rcpt"]
 
 _MAX_DOMAIN = 255  # bytes (RFC 5321 §4.5.3.1.2)
 _MAX_LABEL = 63  # characters (RFC 1035 §2.3.4)
@@ -138,6 +138,19 @@ def parse_rcpt(argument: bytes, offers: Offers, *, smtputf8: bool) -> Recipient:
         notify=_notify(given.get("NOTIFY")) if "NOTIFY" in given else frozenset(),
         original=_original(given.get("ORCPT")) if "ORCPT" in given else "",
     )
+
+
+def parse_path(text: str) -> Address:
+    """Read an address as VRFY and EXPN have it, with angle brackets or without.
+
+    Raises:
+        CommandFault: It is none; a name without a domain is none either.
+    """
+    bare = text.removeprefix("<").removesuffix(">")
+    try:
+        return parse_rcpt(f"TO:<{bare}>".encode(), Offers(), smtputf8=True).address
+    except CommandFault as fault:
+        raise _fault(501, "5.1.3", "An address is expected") from fault
 
 
 def decode_xtext(text: str) -> str | None:

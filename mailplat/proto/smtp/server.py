@@ -462,15 +462,6 @@ class ServerConversation:
         self._reception.refusal = words.NO_RECIPIENTS if nobody else words.bad_sequence(before)
         return None
 
-    def _noop(self, argument: bytes) -> None:
-        self._say(words.OK)
-
-    def _help(self, argument: bytes) -> None:
-        self._say(help_words(self._hellos, proxy=self.proxy))
-
-    def _quit(self, argument: bytes) -> None:
-        self._say(words.BYE)
-
     # -- small things
 
     def _ask(self, event: Event, target: State) -> None:
@@ -500,7 +491,7 @@ _COMMANDS: dict[str, Callable[[ServerConversation, bytes], Event | None]] = {
     "RCPT": ServerConversation._rcpt,
     "DATA": ServerConversation._data_command,
     "BDAT": ServerConversation._bdat,
-    "NOOP": ServerConversation._noop,
-    "HELP": ServerConversation._help,
-    "QUIT": ServerConversation._quit,
+    "NOOP": lambda self, argument: self._say(words.OK),
+    "HELP": lambda self, argument: self._say(help_words(self._hellos, proxy=self.proxy)),
+    "QUIT": lambda self, argument: self._say(words.BYE),
 }

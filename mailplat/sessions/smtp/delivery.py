@@ -140,6 +140,8 @@ class Delivery:
             return True
         if self._spool is None:
             return False
+        if parcel.sender.released(parcel.arrived) > parcel.arrived:  # RFC 4865 §4
+            return True
         told = parcel.action is not Action.QUARANTINE
         return any(
             leads_on(found) or (told and bool(found) and Notify.SUCCESS in recipient.notify)

@@ -13,6 +13,8 @@ from mailplat.interfaces.spool import ISpool
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
 from mailplat.sessions.login import LoginParts
+from mailplat.sessions.smtp.policy import Policy
+from mailplat.sessions.smtp.submission import AccountRates, SubmissionOptions
 
 __all__ = ["SmtpOptions", "SmtpParts"]
 
@@ -25,7 +27,8 @@ class SmtpOptions:
         hostname: The server's name, for trace fields.
         listener: The listener's name, for filters and the log.
         submission: Whether nothing but logging in is possible without an account (RFC 6409).
-        any_sender: Whether an account may use sender addresses of others.
+        policy: What clients may do beside sending mail.
+        submissions: What is done to the mail of who logged in.
         lmtp: Whether the dialect is LMTP, with a reply for each recipient.
         max_received: Received fields of a message; more is a loop (RFC 5321 §6.3).
         quarantine: The mailbox for mail that a filter wants there.
@@ -35,7 +38,8 @@ class SmtpOptions:
     hostname: str
     listener: str = "smtp"
     submission: bool = False
-    any_sender: bool = False
+    policy: Policy = field(default_factory=Policy)
+    submissions: SubmissionOptions = field(default_factory=SubmissionOptions)
     lmtp: bool = False
     max_received: int = 100
     quarantine: str = "Junk"
@@ -56,6 +60,7 @@ class SmtpParts:
         new_queue_id: Names messages.
         spool: Takes mail for other servers, or that is held; None where there is none.
         agents: The delivery agents that there are; mail that leads to another is refused at RCPT.
+        rates: How much mail each account may send.
     """
 
     routes: IRoutes
@@ -67,3 +72,4 @@ class SmtpParts:
     new_queue_id: Callable[[], str]
     spool: ISpool | None = None
     agents: Container[str] = frozenset({RELAY_AGENT})
+    rates: AccountRates = field(default_factory=AccountRates.unlimited)

@@ -22,7 +22,6 @@ from mailplat.interfaces.net import ILink
 from mailplat.interfaces.routes import Destination, Local, Refused, Remote
 from mailplat.message import trace
 from mailplat.model.account import Account
-from mailplat.model.address import Address
 from mailplat.model.credentials import Credentials
 from mailplat.model.envelope import Envelope, Recipient, Sender
 from mailplat.model.errors import AuthenticationFailed, MailError
@@ -33,7 +32,9 @@ from mailplat.proto.smtp.commands import (
     Block,
     Data,
     Event,
+    Expand,
     Hello,
+    Introduce,
     Login,
     Mail,
     Rcpt,
@@ -43,10 +44,14 @@ from mailplat.proto.smtp.commands import (
     Verify,
 )
 from mailplat.proto.smtp.server import ServerConversation
+from mailplat.proto.smtp.xclient import Introduction
 from mailplat.sessions.login import LogIn
 from mailplat.sessions.smtp.delivery import Delivery, Parcel
 from mailplat.sessions.smtp.incoming import Finished, Incoming, edited
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
+from mailplat.sessions.smtp.policy import introduced, told_of
+from mailplat.sessions.smtp.submission import Submission
+from mailplat.sessions.smtp.trace_fields import front, received
 from mailplat.sessions.smtp.transaction import Noted, Transaction
 
 __all__ = ["SmtpSession"]
@@ -55,8 +60,9 @@ _MUST_LOG_IN = Reply.of(530, "Authentication required", "5.7.0")
 _MUST_START_TLS = Reply.of(530, "Must issue a STARTTLS command first", "5.7.0")
 _NO_RELAY = Reply.of(550, "Relaying denied", "5.7.1")
 _NO_SPOOL = Reply.of(550, "This server sends no mail to other servers", "5.7.1")
-_NOT_YOURS = Reply.of(553, "Sender address is not one of yours", "5.7.1")
 _AUTH_UNAVAILABLE = Reply.of(454, "Temporary authentication failure", "4.7.0")
+_NO_SUCH_LOGIN = Reply.of(550, "There is nobody of that name here", "5.7.1")
+_TOO_MANY = Reply.of(421, "Too many connections; please try again later", "4.7.0")
 _LOOP = Reply.of(554, "Too many hops: the message goes round in circles", "5.4.6")
 
 
@@ -83,17 +89,25 @@ class SmtpSession:
         self._link = link
         self._parts = parts
         self._options = options
-        self._context = Context(link.session_id, options.listener, link.peer)
+        self._context = self._new_context()
         self._chain = parts.chains.open_chain(self._context)
         self._log_ins = LogIn(parts.log_ins, link)
         self._delivery = Delivery(parts.store, parts.spool, options.quarantine)
+        self._submission = Submission(parts.routes, options.submissions, options.hostname)
         self._before_mail: dict[Stage, Noted] = {}  # what filters want of every mail to come
         self._transaction = Transaction()
         self._incoming: Incoming | None = None
         self._extended = False
 
+    def _new_context(self) -> Context:
+        protocol = "lmtp" if self._options.lmtp else "smtp"
+        return Context(
+            self._link.session_id, self._options.listener, self._link.peer, protocol=protocol
+        )
+
     async def opened(self) -> None:
         """Greet, or turn the client away (RFC 5321 §3.1)."""
+        self._conversation.proxy = self._link.peer.address in self._options.policy.proxies
         refusal = await self._ask_before_mail(Stage.CONNECT)
         if refusal is not None:
             code = 421 if refusal.transient else 554
@@ -125,8 +139,12 @@ class SmtpSession:
                     self._start_tls()
                 case Login(_, credentials):
                     await self._log_in(credentials)
-                case Verify():
-                    self._reply(self._must_log_in())
+                case Verify() | Expand():
+                    policy, account = self._options.policy, self._context.account
+                    told = await told_of(event, policy, account, self._parts.routes)
+                    self._reply(self._must_log_in() or told)
+                case Introduce(introduction):
+                    await self._introduce(introduction)
         except BaseException:
             if isinstance(event, Block):
                 self._reset_transaction()
@@ -186,7 +204,34 @@ class SmtpSession:
             self._reset_transaction()
             self._context.helo = name
             self._extended = verb != "HELO"
-        self._reply(refusal)
+            self._conversation.accept(now=int(self._parts.now()))
+        else:
+            self._conversation.answer(refusal)
+
+    async def _introduce(self, introduction: Introduction) -> None:
+        """Begin anew with the client that a trusted proxy names; its filters begin anew too."""
+        account = None
+        if introduction.login:
+            account = await self._parts.log_ins.accounts.find_account(introduction.login)
+            if account is None:
+                self._conversation.answer(_NO_SUCH_LOGIN)
+                return
+        if not self._link.speak_for(introduced(self._link.peer, introduction)):
+            self._conversation.answer(_TOO_MANY)
+            return
+        self._reset_transaction()
+        await self._chain.ask(Stage.DISCONNECT)
+        self._context = self._new_context()
+        self._context.account = account
+        self._context.helo = introduction.helo or ""
+        self._chain = self._parts.chains.open_chain(self._context)
+        self._before_mail.clear()
+        self._extended = introduction.protocol != "SMTP"
+        refusal = await self._ask_before_mail(Stage.CONNECT)
+        if refusal is None:
+            self._conversation.accept()
+        else:  # the proxy may try again, the client may not
+            self._conversation.answer(Reply(421, refusal.lines, "4.7.0"))
 
     def _start_tls(self) -> None:
         """Everything that the client said is forgotten (RFC 3207 §4.2)."""
@@ -229,7 +274,14 @@ class SmtpSession:
 
     async def _mail(self, sender: Sender) -> None:
         self._reset_transaction()
-        refusal = self._must_log_in() or await self._not_theirs(sender.address)
+        context, now = self._context, int(self._parts.now())
+        sender, answer = self._options.policy.judge(sender, context.account, context.peer, now)
+        refusal = (
+            self._must_log_in()
+            or (answer if answer is not None and not answer.positive else None)
+            or self._parts.rates.refusal(context.account, 1)
+            or await self._submission.sender_refusal(context.account, sender.address)
+        )
         if refusal is None:
             self._context.sender = sender
             self._transaction.sender = sender.address
@@ -238,18 +290,7 @@ class SmtpSession:
             refusal = await self._ask(Stage.SENDER, self._transaction.noted, sender)
         if refusal is not None:
             self._reset_transaction()
-        self._reply(refusal)
-
-    async def _not_theirs(self, address: Address | None) -> Reply | None:
-        """Hold an account to its own sender addresses (RFC 6409 §6.1)."""
-        account = self._context.account
-        if account is None or address is None or self._options.any_sender:
-            return None
-        if not self._parts.routes.is_local_domain(address.domain):
-            return _NOT_YOURS
-        found = await self._parts.routes.route(address)
-        mine = any(isinstance(one, Local) and one.account.name == account.name for one in found)
-        return None if mine else _NOT_YOURS
+        self._reply(refusal or answer)
 
     async def _recipient(self, recipient: Recipient) -> Reply | None:
         transaction, routes = self._transaction, self._parts.routes
@@ -258,7 +299,8 @@ class SmtpSession:
             return _NO_RELAY
         destinations = await routes.route(recipient.address, transaction.sender)
         noted = Noted()
-        refusal = await self._unreachable(destinations)
+        refusal = self._parts.rates.refusal(self._context.account, len(transaction.accepted) + 1)
+        refusal = refusal or await self._unreachable(destinations)
         if refusal is None:
             refusal = await self._ask(Stage.RECIPIENT, noted, recipient)
         if refusal is not None:
@@ -302,42 +344,22 @@ class SmtpSession:
 
     def _begin_message(self) -> None:
         transaction = self._transaction
+        refusal = self._parts.rates.take(self._context.account, len(transaction.accepted))
+        if refusal is not None:
+            self._conversation.answer(refusal)
+            return
         transaction.queue_id = self._parts.new_queue_id()
-        transaction.front = self._front()
-        fields = transaction.front + self._received()
+        transaction.front = front(self._context)
+        fields = transaction.front + received(
+            self._context,
+            self._link.peer,
+            transaction,
+            host=self._options.hostname,
+            extended=self._extended,
+            seconds=int(self._parts.now()),
+        )
         self._incoming = Incoming(self._parts.intakes.open_intake(), fields, self._options.scan)
         self._conversation.accept()
-
-    def _front(self) -> bytes:
-        """Say whom the mail is from and for whom, for mailboxes' copies (RFC 5321 §4.4)."""
-        fields, recipients = (
-            trace.return_path(_spelled(self._context.sender)),
-            self._context.recipients,
-        )
-        if len(recipients) == 1:  # of several, none is told of the others
-            fields += trace.delivered_to_field(str(recipients[0].address))
-        return fields
-
-    def _received(self) -> bytes:
-        """Say how the message came here (RFC 5321 §4.4)."""
-        context, peer = self._context, self._link.peer
-        accepted, sender = self._transaction.accepted, context.sender
-        return trace.received(
-            helo=context.helo,
-            ip=peer.address,
-            host=self._options.hostname,
-            protocol=trace.protocol(
-                extended=self._extended,
-                lmtp=self._options.lmtp,
-                tls=peer.tls is not None,
-                authenticated=context.account is not None,
-                utf8=sender is not None and sender.smtputf8,
-            ),
-            queue_id=self._transaction.queue_id,
-            seconds=int(self._parts.now()),
-            recipient=str(accepted[0].address) if len(accepted) == 1 else "",
-            tls=f"{peer.tls.version} with cipher {peer.tls.cipher}" if peer.tls is not None else "",
-        )
 
     async def _receive(self, block: Block) -> None:
         """Take the next bytes of the message; decide, once they were the last."""
@@ -388,6 +410,17 @@ class SmtpSession:
         if trace.received_count(message.header) > self._options.max_received:
             return _LOOP, message
         assert context.sender is not None
+        if context.account is not None and self._options.submission:
+            refusal, wanted = await self._submission.look(
+                context.account,
+                context.sender.address,
+                message.header,
+                self._transaction.queue_id,
+                int(self._parts.now()),
+            )
+            if refusal is not None:
+                return refusal, message
+            noted.changes.extend(wanted)
         mail = FilteredMail(
             self._transaction.queue_id,
             Envelope(context.sender, tuple(context.recipients)),
@@ -401,7 +434,7 @@ class SmtpSession:
         changes = noted.changes
         if noted.action is Action.QUARANTINE:
             changes.append(AddHeader("X-Quarantine-Reason", noted.reason))
-        before, after = self._transaction.front, self._front()
+        before, after = self._transaction.front, front(context)
         if changes or after != before:
             message = await edited(message, len(before), after, changes, self._options.scan)
         return None, message
@@ -422,7 +455,7 @@ class SmtpSession:
             sender=context.sender,
             destinations=destinations,
             message=message,
-            front=len(self._front()),
+            front=len(front(context)),
             arrived=int(self._parts.now()),
             action=transaction.noted.action,
         )
@@ -463,8 +496,3 @@ class SmtpSession:
             text=refusal.text,
             reason=reason and f": {reason}",
         )
-
-
-def _spelled(sender: Sender | None) -> str:
-    """Write a sender as it stands between angle brackets."""
-    return str(sender.address) if sender is not None and sender.address is not None else ""

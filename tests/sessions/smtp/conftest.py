@@ -31,6 +31,7 @@ from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers
 from mailplat.routes.local import LocalRoute
 from mailplat.routes.table import RouteTable
+from mailplat.sessions.login import LoginParts
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.queue_ids import QueueIds
 from mailplat.sessions.smtp.session import SmtpSession
@@ -174,14 +175,13 @@ class Room:
         self.filter: dict[str, Callable[..., Any]] = {}
         self.spool = ListSpool()  # not in use unless a test puts it among the parts
         self.parts = SmtpParts(
-            accounts=self.accounts,
+            log_ins=LoginParts(self.accounts, LoginThrottle(self.clock)),
             routes=RouteTable(
                 [LocalRoute(self.accounts, ["example.org"], postmaster="bob@example.org")]
             ),
             store=self.store,
             intakes=self.intakes,
             chains=Chains([], self.clock),
-            throttle=LoginThrottle(self.clock),
             now=lambda: NOON,
             new_queue_id=QueueIds(lambda: NOON, "xyz"),
         )

@@ -12,6 +12,7 @@ from mailplat.model.errors import StorageFull
 from mailplat.model.mailbox import QuotaLimit
 from mailplat.proto.smtp.offers import Dialect
 from mailplat.sessions.smtp.queue_ids import QueueIds
+from mailplat.sessions.smtp.submission import SubmissionOptions
 from mailplat.testing.strict import LoggedErrors
 from mailplat.testing.turns import until
 
@@ -263,7 +264,7 @@ def test_submission_needs_tls(submission: Any) -> None:
 
 def test_any_sender(submission: Any) -> None:
     """An operator may allow every sender address."""
-    submission.options = replace(submission.options, any_sender=True)
+    submission.options = replace(submission.options, submissions=SubmissionOptions(any_sender=True))
     client = submission.hello()
     client.log_in()
     assert client.codes("MAIL FROM:<x@elsewhere.example>\r\n") == ["250 2.1.0"]
