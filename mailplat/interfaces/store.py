@@ -246,9 +246,11 @@ class IMailbox(Interface):
     def move(uids: NumSet, target: str) -> Awaitable[Copied]:
         """Move messages: each is in exactly one of both mailboxes at any time (RFC 6851).
 
+        Where the target is this mailbox, they get new UIDs at its end, likewise in one step
+        (RFC 6851 §3.3).
+
         Raises:
             NoSuchMailbox: There is no such target.
-            Cannot: The target is this mailbox.
         """
 
     def changes_since(modseq: int) -> Awaitable[Changes]:

@@ -7,11 +7,10 @@ is, so that the session that asked and those that watch are told by the same cod
 from __future__ import annotations
 
 from mailplat.interfaces.store import Column
-from mailplat.model.errors import Cannot, Expunged, NoSuchMailbox
+from mailplat.model.errors import Expunged, NoSuchMailbox
 from mailplat.model.flags import DELETED
 from mailplat.model.mailbox import Copied
 from mailplat.model.numset import NumSet
-from mailplat.net.shield import shielded
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands.mailboxes import Close, Unselect
 from mailplat.proto.imap.commands.messages import Copy, Expunge, Move, Store
@@ -92,12 +91,7 @@ async def move(state: SessionState, command: Move) -> None:
     selected = state.writable()
     uids = selected.view.resolve_uids(command.numbers, uid=command.uid)
     if uids:
-        try:
-            moved = await selected.mailbox.move(uids, command.mailbox)
-        except Cannot:
-            if not await _is_open(state, selected, command.mailbox):
-                raise
-            moved = await shielded(_move_to_itself(selected, uids, command.mailbox))
+        moved = await selected.mailbox.move(uids, command.mailbox)
         selected.changed_here()
         code = _copyuid(moved)
         if code:
@@ -106,19 +100,6 @@ async def move(state: SessionState, command: Move) -> None:
         raise NoSuchMailbox
     await state.tell_news(expunge=True)
     state.conversation.ok()
-
-
-async def _is_open(state: SessionState, selected: Selected, name: str) -> bool:
-    found = await state.home.status([name])
-    return name in found and found[name].mailbox_id == selected.mailbox.mailbox_id
-
-
-async def _move_to_itself(selected: Selected, uids: NumSet, name: str) -> Copied:
-    """Give messages new UIDs at the end of their mailbox (RFC 6851 §3.3 allows to ask for it)."""
-    with selected.held():
-        copied = await selected.mailbox.copy(uids, name)
-        await selected.mailbox.expunge(NumSet.of(copied.sources))
-        return copied
 
 
 def _copyuid(copied: Copied | None) -> str:

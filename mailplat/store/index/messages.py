@@ -18,7 +18,7 @@ from typing import Any
 
 from mailplat.interfaces.store import NewMessage
 from mailplat.model.changes import FlagsStored
-from mailplat.model.errors import Cannot, LimitReached, NoSuchMailbox, OverQuota
+from mailplat.model.errors import LimitReached, NoSuchMailbox, OverQuota
 from mailplat.model.flags import DELETED, SEEN, SYSTEM_FLAGS, FlagAction
 from mailplat.model.mailbox import Appended, Copied, QuotaLimit
 from mailplat.model.numset import MAX_NUMBER, NumSet
@@ -433,13 +433,14 @@ def _trim_log(tx: Transaction, mailbox: MailboxRow) -> None:
 def copy(
     tx: Transaction, rules: Rules, mailbox_id: int, uids: NumSet, name: str, moving: bool
 ) -> Copied:
-    """Copy or move messages to a mailbox of the same home (RFC 9051 §6.4.7, RFC 6851)."""
+    """Copy or move messages to a mailbox of the same home (RFC 9051 §6.4.7, RFC 6851).
+
+    Those that move to where they are get new UIDs at its end (RFC 6851 §3.3).
+    """
     home, source = get_mailbox(tx, mailbox_id)
     target = tx.find_mailbox(home, name)
     if target is None:
         raise NoSuchMailbox(f"there is no mailbox {name!r}")
-    if moving and target is source:
-        raise Cannot("a move into the same mailbox", public="The messages are there already")
     rows = read_rows(tx, source, uids)
     if not moving:
         check_quota(rules, [(home, sum(row.size for row in rows), len(rows))])
@@ -453,7 +454,8 @@ def copy(
     for row, mask, place in zip(rows, masks, places, strict=True):
         add_message(tx, home, target, row.content, row.size, mask, row.date, place)
     if moving:
-        remove_rows(tx, rules, home, source, rows, uids)
+        here = NumSet.of(row.uid for row in rows) if target is source else uids
+        remove_rows(tx, rules, home, source, rows, here)
     return Copied(target.uid_validity, tuple(row.uid for row in rows), tuple(given), target.modseq)
 
 

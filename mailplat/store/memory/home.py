@@ -261,8 +261,6 @@ class MemoryHome:
     def move(self, source: Mailbox, uids: NumSet, target: str) -> Copied:
         """See `IMailbox.move`."""
         into = self._get(target)
-        if into is source:
-            raise Cannot(f"{self.account}: {target!r} is where they are", public="Same mailbox")
         return self._transfer(source, uids, into, move=True)
 
     def _transfer(self, source: Mailbox, uids: NumSet, into: Mailbox, *, move: bool) -> Copied:

@@ -6,7 +6,7 @@ import pytest
 import pytest_twisted
 
 from mailplat.interfaces.store import Column, IHome, IMailbox
-from mailplat.model.errors import Cannot, NoSuchMailbox, OverQuota
+from mailplat.model.errors import NoSuchMailbox, OverQuota
 from mailplat.model.flags import FlagAction
 from mailplat.model.mailbox import QuotaLimit, QuotaUsage
 from mailplat.model.numset import NumSet
@@ -211,15 +211,24 @@ class Moving(_Transferring):
         other.close()
 
     @pytest_twisted.ensureDeferred
-    async def test_not_into_the_same_mailbox(self, home: IHome, mailbox: IMailbox) -> None:
-        """A move to where the messages are is refused, however the name is written."""
-        uids = await add(home)
-        before = await mailbox.state(False)
-        for name in ("INBOX", "inbox"):
-            with pytest.raises(Cannot):
-                await mailbox.move(ALL, name)
-        assert await uids_in(home) == list(uids)
-        assert (await mailbox.state(False)).modseq == before.modseq
+    async def test_to_where_they_are(self, home: IHome, mailbox: IMailbox) -> None:
+        """A move into the same mailbox gives new UIDs, and nothing else, in one change."""
+        uids = await add(home, messages=3, flags=["\\Seen", "$A"])
+        bodies = [await body_of(mailbox, uid) for uid in uids]
+        before, counted = await mailbox.state(False), await status_of(home)
+        moved = await mailbox.move(NumSet.of(uids[:2]), "inbox")
+        assert moved.sources == uids[:2]
+        assert await uids_in(home) == [uids[2], *moved.targets]
+        assert ascending([*uids, *moved.targets])
+        for uid, body in zip((uids[2], *moved.targets), (bodies[2], *bodies[:2]), strict=True):
+            assert await body_of(mailbox, uid) == body
+        assert set((await flags_in(mailbox)).values()) == {frozenset({"\\Seen", "$A"})}
+        after, news = await status_of(home), await mailbox.changes_since(before.modseq)
+        assert (after.messages, after.unseen, after.size) == (3, 0, counted.size)
+        assert (list(news.added), list(news.vanished)) == (list(moved.targets), list(uids[:2]))
+        assert (await home.usage()).messages == 3
+        again = await mailbox.move(ALL, "INBOX")
+        assert await uids_in(home) == list(again.targets)
 
     @pytest_twisted.ensureDeferred
     async def test_over_quota_does_not_matter(self, home: IHome, mailbox: IMailbox) -> None:

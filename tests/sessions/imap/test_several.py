@@ -101,9 +101,9 @@ S: * 1 EXPUNGE
 S: * 2 EXISTS
 S: * ... RECENT
 S: c OK MOVE completed
-2S: * 3 EXISTS
-2S: * ... RECENT
 2S: * 1 EXPUNGE
+2S: * 2 EXISTS
+2S: * ... RECENT
 2C: DONE
 2S: i OK IDLE completed
 C: d MOVE 1 Nowhere
