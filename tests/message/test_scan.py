@@ -284,6 +284,15 @@ def test_part_limit() -> None:
     assert len(scan(message, ScanLimits(parts=52)).root.children) == 50
 
 
+def test_parameter_limit() -> None:
+    """Parameters beyond the limit are passed over, sections of one value counted each."""
+    message = b"Content-Type: text/plain; " + b"; ".join(b"p%d=x" % i for i in range(500))
+    assert len(scan(message + b"\r\n\r\n").root.parameters) == 128
+    assert len(scan(message + b"\r\n\r\n", ScanLimits(parameters=8)).root.parameters) == 8
+    joined = b"Content-Type: text/plain; " + b"; ".join(b"a*%d=x" % i for i in range(500))
+    assert scan(joined + b"\r\n\r\n").root.parameters == ((b"a", 128 * b"x"),)
+
+
 def test_header_limits() -> None:
     """Of a header beyond the limit the first bytes are read; its end is still found."""
     message = b"A: b\r\n" * 100 + b"Content-Type: text/html\r\n\r\nbody"
