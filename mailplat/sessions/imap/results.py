@@ -51,18 +51,24 @@ def _numbers(selected: Selected, uids: Sequence[int]) -> Sequence[int]:
 
 
 def _told(returns: SearchReturn | None, found: Sequence[int]) -> Sequence[int]:
-    """Pick what a client is told of: the ends alone, where it asks for no more.
+    """Pick what a client is told of: the ends and a page alone, where it asks for no more.
 
-    These are saved as ``$`` (RFC 5182 §2.4), and MODSEQ is about them (RFC 7162 §3.1.10).
+    These are saved as ``$`` (RFC 5182 §2.4, RFC 9394 §3.2), and MODSEQ is about them
+    (RFC 7162 §3.1.10).
     """
-    if returns is None or not len(found) or not (returns.minimum or returns.maximum):
+    if returns is None or not len(found) or returns.everything or returns.count:
         return found
-    if returns.everything or returns.count or returns.partial is not None:
+    if not (returns.minimum or returns.maximum or returns.partial is not None):
         return found
-    ends = {found[0]} if returns.minimum else set()
+    told: set[int] = set()
+    if returns.partial is not None:
+        start, stop = returns.partial.bounds(len(found))
+        told.update(found[start:stop])
+    if returns.minimum:
+        told.add(found[0])
     if returns.maximum:
-        ends.add(found[-1])
-    return sorted(ends)
+        told.add(found[-1])
+    return sorted(told)
 
 
 def _esearch(
