@@ -232,8 +232,12 @@ class IQueueSpool(ISpool):
     agents make their own step atomic.
     """
 
-    def watch(notice: Callable[[Collection[Lane]], None]) -> None:
-        """Tell, in the reactor's thread and after the commit, which lanes got new mail."""
+    def watch(notice: Callable[[Collection[Lane], bool], None]) -> None:
+        """Tell, in the reactor's thread and after the commit, which lanes got new mail.
+
+        The second argument is whether some of it is urgent, or has times of its own: then what
+        was read before does not say any more what comes next.
+        """
 
     def ready(now: int, limit: int) -> Awaitable[Sequence[LaneState]]:
         """Give lanes that are not blocked and have something due, the longest waiting first."""

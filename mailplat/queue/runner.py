@@ -161,11 +161,16 @@ class Runner:
 
     # what wakes it
 
-    def new_mail(self, lanes: Collection[Lane]) -> None:
-        """These lanes got mail that is due."""
+    def new_mail(self, lanes: Collection[Lane], special: bool) -> None:
+        """These lanes got mail; if it is special, they and their times are read anew."""
         for lane in lanes:
             if lane in self._lanes:
                 self._lanes[lane].stale = True
+                if special:  # it may go before what waits (RFC 6710 §5.1)
+                    self._lanes[lane].waiting.clear()
+        if special:
+            self._generation += 1
+            self._look_at_times = True
         self._by(int(self._now() + self._schedule.warn_after))
         self._look()
 
@@ -302,7 +307,8 @@ class Runner:
     def _line_up(self, active: ActiveLane) -> None:
         if active.startable and not active.in_turn:
             active.in_turn = True
-            self._turns.append(active)
+            urgent = active.waiting[0].sender.priority > 0
+            (self._turns.appendleft if urgent else self._turns.append)(active)
 
     def _start(self) -> None:
         """Start attempts, a lane after the other, as far as the limits allow."""

@@ -94,7 +94,7 @@ class Spool:
         self._writer: Writer | None = None
         self._readers: list[sqlite3.Connection] = []
         self._lock: int | None = None
-        self._notice: Callable[[Collection[Lane]], None] = _nobody
+        self._notice: Callable[[Collection[Lane], bool], None] = _nobody
 
     # life
 
@@ -145,7 +145,7 @@ class Spool:
         if lock is not None:
             self._disk.unlock(lock)
 
-    def watch(self, notice: Callable[[Collection[Lane]], None]) -> None:
+    def watch(self, notice: Callable[[Collection[Lane], bool], None]) -> None:
         """See `IQueueSpool.watch`."""
         self._notice = notice
 
@@ -167,7 +167,7 @@ class Spool:
             await self._forget(rows)
             raise
         if lanes := {lane for row in rows if not row.held for lane in row.lanes}:
-            self._notice(lanes)
+            self._notice(lanes, any(map(_is_special, rows)))
 
     async def _prepare(self, mail: NewMail) -> NewRow:
         """Bring a body to where it will be kept; its row is not written yet."""
@@ -291,7 +291,7 @@ class Spool:
         woken = {lane for row in rows for lane in row.lanes}
         woken |= {Lane.of(one.agent, one.recipient.address) for one in settlement.added}
         if woken:
-            self._notice(woken)
+            self._notice(woken, any(map(_is_special, rows)))
 
     async def block(self, lane: Lane, until: int, failures: int, last: Deferred | None) -> None:
         """See `IQueueSpool.block`."""
@@ -387,5 +387,12 @@ class Spool:
             self._readers.append(connection)
 
 
-def _nobody(lanes: Collection[Lane]) -> None:
+def _is_special(row: NewRow) -> bool:
+    """Whether a mail is urgent, or has times of its own."""
+    sender = row.sender
+    timed = sender.deliver_by is not None or sender.released(row.arrived) > row.arrived
+    return timed or sender.priority > 0
+
+
+def _nobody(lanes: Collection[Lane], special: bool) -> None:
     """Nobody watches yet."""

@@ -259,7 +259,7 @@ class SpoolContract:
     async def test_tells_watchers_of_new_mail(self, spool: WorkedSpool) -> None:
         """Lanes that got mail are told after it is there; held mail is not told of."""
         told: list[Collection[Lane]] = []
-        spool.watch(told.append)
+        spool.watch(lambda lanes, special: told.append(lanes))
         await accept(spool, new_mail("q1", to("a@example.net"), to("b@EXAMPLE.com")))
         await accept(spool, new_mail("q2", to("a@example.net")), held=True)
         assert list(map(set, told)) == [{NET, COM}]
@@ -358,7 +358,7 @@ class SpoolContract:
             who, sender = to("a@example.net"), to("sender@example.com")
             await accept(spool, new_mail("q1", who))
             told.clear()
-            spool.watch(told.append)
+            spool.watch(lambda lanes, special: told.append(lanes))
             report = new_mail("r1", sender, sender="", body=b"r" * size)
             await spool.settle("q1", Settlement({who: NEVER}, reports=(report,)))
             assert await spool.find("q1") is None

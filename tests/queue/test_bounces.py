@@ -10,7 +10,15 @@ import pytest_twisted
 
 from mailplat.interfaces.spool import NewMail, Pending, Spooled
 from mailplat.model.address import Address
-from mailplat.model.envelope import BodyType, Notify, Recipient, Return, Sender
+from mailplat.model.envelope import (
+    BodyType,
+    ByMode,
+    DeliverBy,
+    Notify,
+    Recipient,
+    Return,
+    Sender,
+)
 from mailplat.model.outcome import Bounced, Deferred, Delivered, Expanded, Outcome
 from mailplat.model.reply import Reply
 from mailplat.testing.spools import NOON, to
@@ -161,3 +169,49 @@ async def test_endless_headers_and_lost_mails(yard: Any) -> None:
     gone = Spooled("gone", SENDER, NOON, 10, (Pending(one),))
     (report,) = await yard.bounces().on_outcomes(gone, {one: NEVER})
     assert b"rfc822-headers" not in report.body.read(0, report.body.size)
+
+
+BY_N, BY_RT = DeliverBy(60, ByMode.NOTIFY), DeliverBy(60, ByMode.RETURN, trace=True)
+TIMED = Delivered("mx.example.net", Reply.of(250, "ok", "2.0.0"), reports=True, timed=True)
+
+
+@pytest.mark.parametrize(
+    ("by", "notify", "outcome", "agent", "told"),
+    [
+        (BY_N, (), DONE, "", ["relayed"]),  # nobody there knows the time
+        (BY_N, (FAILURE,), REPORTED, "", ["relayed"]),
+        (BY_N, (Notify.NEVER,), DONE, "", []),
+        (BY_N, (), TIMED, "", []),
+        (BY_RT, (), TIMED, "", ["relayed"]),
+        (BY_RT, (), DONE, "mailbox", []),
+        (BY_RT, (), NEVER, "", ["failed"]),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_mail_with_a_time_for_delivery(
+    yard: Any,
+    by: DeliverBy,
+    notify: tuple[Notify, ...],
+    outcome: Outcome,
+    agent: str,
+    told: list[str],
+) -> None:
+    """That it was relayed is told as RFC 2852 wants it."""
+    one = to("bob@example.net", *notify)
+    sender = Sender(ALICE, deliver_by=by)
+    reports = await yard.bounces().on_outcomes(
+        mail(Pending(one, agent), sender=sender), {one: outcome}
+    )
+    assert actions(reports) == told
+
+
+@pytest_twisted.ensureDeferred
+async def test_reports_are_as_urgent_and_as_well_protected(yard: Any) -> None:
+    """REQUIRETLS and MT-PRIORITY hold for reports, which then bring no body back (RFC 8689 §5)."""
+    one = to("bob@example.net")
+    sender = Sender(ALICE, returned=Return.FULL, require_tls=True, priority=3)
+    await yard.accept("q1", one, sender=sender)
+    (report,) = await yard.bounces().on_outcomes(mail(Pending(one), sender=sender), {one: NEVER})
+    assert report.envelope.sender.require_tls
+    assert report.envelope.sender.priority == 3
+    assert b"text/rfc822-headers" in report.body.read(0, report.body.size)

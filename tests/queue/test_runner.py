@@ -10,9 +10,10 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred as Later
 
+from mailplat.interfaces.agents import Attempt
 from mailplat.interfaces.spool import Lane, Selection
 from mailplat.model.address import Address
-from mailplat.model.envelope import Notify, Sender
+from mailplat.model.envelope import ByMode, DeliverBy, Notify, Sender
 from mailplat.model.errors import StorageFull
 from mailplat.model.outcome import Bounced, Deferred, Delivered, Expanded
 from mailplat.model.reply import Reply
@@ -25,6 +26,7 @@ ANN, BOB = to("ann@example.net"), to("bob@example.com")
 NULL = Sender(None)
 LATER = Deferred(Reply.of(451, "Come back", "4.7.1"), "mx.example.net")
 AWAY = Deferred(Reply.of(451, "No answer", "4.4.1"), "mx.example.net")
+DONE = Delivered("mx.example.net")
 NEVER = Bounced(Reply.of(550, "No such user", "5.1.1"), "mx.example.net")
 
 
@@ -317,3 +319,55 @@ async def test_null_sender_and_never(yard: Any) -> None:
     await yard.rest()
     assert yard.mailbox.tried == []
     assert await yard.found() == {}
+
+
+@pytest_twisted.ensureDeferred
+async def test_held_and_timed_mail(yard: Any) -> None:
+    """Held mail goes out at its release, to the second; what is late goes back."""
+    left: list[int] = []
+
+    def defer(attempt: Attempt) -> Deferred:
+        assert attempt.sender.deliver_by is not None
+        left.append(attempt.sender.deliver_by.seconds)
+        return LATER
+
+    alice = Address("alice", "example.org")
+    await yard.start()
+    await yard.accept("held", ANN, sender=Sender(alice, hold_for=1000))
+    await yard.pass_time(999)
+    assert yard.relay.tried == []
+    await yard.pass_time(2)
+    assert [name for name, _ in yard.relay.tried] == ["held"]
+    yard.relay.answers = {"ann@example.net": defer}
+    by = DeliverBy(500, ByMode.RETURN)
+    await yard.accept("late", ANN, sender=Sender(alice, deliver_by=by))
+    await yard.pass_time(499)
+    assert "late" in await yard.found()
+    await yard.pass_time(2)
+    assert "late" not in await yard.found()
+    assert left[:2] == [500, 200]
+    assert yard.mailbox.tried[-1][1] == ["alice@example.org"]  # is told
+
+
+@pytest_twisted.ensureDeferred
+async def test_urgent_mail_goes_before_what_waits(yard: Any) -> None:
+    """Also before what was read already (RFC 6710 §5.1)."""
+    gate: Later[Delivered] = Later()
+    yard.limits = QueueLimits(attempts=1, first=1)
+    yard.relay.answers = {"first@example.net": lambda attempt: gate}
+    await yard.start()
+    await yard.accept("q0", to("first@example.net"), sender=NULL)
+    for number in range(1, 6):
+        await yard.accept(f"q{number}", ANN, sender=NULL)
+    await yard.accept("other", BOB, sender=NULL)
+    for _ in range(50):
+        await turn()
+    await yard.accept("urgent", BOB, sender=Sender(None, priority=5))
+    await yard.accept("more", ANN, sender=Sender(None, priority=6))
+    for _ in range(50):
+        await turn()
+    gate.callback(DONE)
+    await yard.rest()
+    names = [name for name, _ in yard.relay.tried]
+    assert set(names[1:3]) == {"urgent", "more"}
+    assert len(names) == 9

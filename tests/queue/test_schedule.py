@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mailplat.interfaces.spool import Pending, Spooled
 from mailplat.model.address import Address
-from mailplat.model.envelope import Recipient, Sender
+from mailplat.model.envelope import ByMode, DeliverBy, Recipient, Sender
 from mailplat.model.outcome import Bounced, Deferred, Delivered, Outcome
 from mailplat.model.reply import Reply
 from mailplat.queue.schedule import Schedule
@@ -114,3 +114,63 @@ def test_gives_up_what_is_not_about_to_be_tried() -> None:
     assert todo.deadline == now + HOUR
     later = schedule.overdue(replace(one, deadline=now + HOUR), now + HOUR)
     assert set(later.bounced) == {rcpt("a"), rcpt("b")}  # never untried
+
+
+def asked(by: DeliverBy | None = None, **sender: int) -> Spooled:
+    """Make a mail whose sender asked for something."""
+    path = Sender(Address("alice", "example.org"), deliver_by=by, **sender)
+    tried = Pending(rcpt("a"), attempts=1, last=LATER, due=ARRIVED + 10 * HOUR)
+    fresh = Pending(rcpt("b"), due=ARRIVED)
+    return Spooled("q1", path, ARRIVED, 10, (tried, fresh), deadline=ARRIVED + 60)
+
+
+def test_mail_is_asked_back_when_its_time_is_over() -> None:
+    """BY with R bounces, tried or not, and nothing is tried after that time (RFC 2852)."""
+    schedule, late = Schedule(), asked(DeliverBy(60, ByMode.RETURN))
+    assert schedule.expires(late) == ARRIVED + 60
+    assert schedule.next_attempt(late, 1, ARRIVED + 5, lambda: 0.5) == ARRIVED + 60
+    assert schedule.judge(late, {rcpt("a"): LATER}, ARRIVED + 59) == {rcpt("a"): LATER}
+    (judged,) = schedule.judge(late, {rcpt("a"): LATER}, ARRIVED + 60).values()
+    assert isinstance(judged, Bounced)
+    assert judged.reply.status == "5.4.7"
+    done = {rcpt("a"): Delivered("x")}
+    assert schedule.judge(late, done, ARRIVED + 99) == done
+    bounced = schedule.overdue(late, ARRIVED + 60).bounced
+    assert [one.reply.status for one in bounced.values()] == ["5.4.7"] * 2
+
+
+def test_its_sender_is_told_when_its_time_is_over() -> None:
+    """BY with N tells of a delay once, and goes on; then the usual warning comes."""
+    schedule, late = Schedule(), asked(DeliverBy(60, ByMode.NOTIFY))
+    todo = schedule.overdue(late, ARRIVED + 61)
+    assert todo.bounced == {}
+    assert [one.last.reply.status for one in todo.late if one.last] == ["4.7.1", "4.4.7"]
+    assert todo.deadline == ARRIVED + 4 * HOUR
+    todo = schedule.overdue(replace(late, deadline=todo.deadline), ARRIVED + 4 * HOUR)
+    assert [one.recipient for one in todo.late] == [rcpt("a")]
+    assert todo.deadline == ARRIVED + 5 * DAY
+    beyond = asked(DeliverBy(10 * HOUR, ByMode.NOTIFY))
+    todo = schedule.overdue(replace(beyond, deadline=ARRIVED + 4 * HOUR), ARRIVED + 4 * HOUR)
+    assert todo.deadline == ARRIVED + 10 * HOUR
+    assert asked(DeliverBy(-60, ByMode.NOTIFY)).sender.wanted_by(ARRIVED) is None
+
+
+def test_times_count_from_the_release() -> None:
+    """Mail that was held has all of its time after it (RFC 4865)."""
+    schedule, held = Schedule(), asked(hold_for=DAY)
+    assert schedule.expires(held) == ARRIVED + 6 * DAY
+    held = asked(DeliverBy(60, ByMode.RETURN), hold_until=ARRIVED + DAY)
+    assert schedule.expires(held) == ARRIVED + DAY + 60
+
+
+def test_what_is_asked_of_the_next_step() -> None:
+    """What is left of the time goes on; what was waited for does not."""
+    sender = asked(DeliverBy(60, ByMode.RETURN, True), hold_for=100).sender
+    onward = sender.onward(ARRIVED, ARRIVED + 130)
+    assert onward.deliver_by == DeliverBy(30, ByMode.RETURN, True)
+    assert onward.hold_for == 0
+    assert sender.onward(ARRIVED, ARRIVED + 10**10).deliver_by == DeliverBy(
+        -999_999_999, ByMode.RETURN, True
+    )
+    plain = asked().sender
+    assert plain.onward(ARRIVED, ARRIVED + 5) is plain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,10 @@ def _forgets_to_commit(right: Any) -> Any:
 
 
 def _tells_too_early(right: Any) -> Any:
-    async def accept(
-        self: Spool, queue_id: str, envelope: Any, agents: Any, body: Any, *held: bool
-    ) -> None:
-        row = await self._prepare(NewMail(queue_id, envelope, agents, body))
-        self._notice(row.lanes)
-        await right(self, queue_id, envelope, agents, body, *held)
+    async def accept(self: Spool, mails: Sequence[NewMail]) -> None:
+        for mail in mails:
+            self._notice((await self._prepare(mail)).lanes, False)
+        await right(self, mails)
 
     return accept
 
