@@ -1,17 +1,20 @@
 r"""FETCH (RFC 9051 §6.4.5): columns from the store, joined bytes to the client, in blocks.
 
 The messages are fixed when the command begins (a `Selection` of the view); rows are read and sent a
-block at a time, and the next block is read only when the socket took the last one.  So a client
-that stops reading holds one block, nobody holds a lock, and what other sessions change meanwhile
-shows in later blocks or in the news after the command.
+block at a time, and the next block is read only when the socket took the last one; of bodies, the
+next part is read while one is sent.  So a client that stops reading holds one block and two parts,
+nobody holds a lock, and what other sessions change meanwhile shows in later blocks or in the news
+after the command.
 
 ``\Seen`` is set once, for all messages whose bodies were read, when the last block is out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from mailplat.interfaces.store import BodyRange, Column, Rows
 from mailplat.model.errors import Expunged
@@ -199,24 +202,30 @@ class _Fetching:
     # with bodies: as many messages at once as fit a block of bytes
 
     async def _send_with_bodies(self, block: Selection, rows: Rows) -> None:
-        budget = self._state.services.options.block_bytes
+        """Send part by part; the next one is read while this one goes out."""
         pieces = [self._pieces(rows, place) for place in range(len(rows.uids))]
-        start = 0
-        while start < len(pieces):
-            stop, waiting = start, 0
-            while stop < len(pieces):
-                more = sum(piece.size for piece in pieces[stop] if piece is not None)
-                if stop > start and waiting + more > budget:
-                    break
-                waiting += more
-                stop += 1
-            part, part_rows = block.block(start, stop - start), _slice(rows, start, stop)
-            if waiting > budget:
-                await self._stream(part, part_rows, pieces[start])
-            else:
-                read = await self._read(part_rows.uids, pieces[start:stop])
+        parts = list(_parts(pieces, self._state.services.options.block_bytes))
+        ahead: Deferred[_Ready] | None = None
+        try:
+            for number, (start, stop, small) in enumerate(parts):
+                part, part_rows = block.block(start, stop - start), _slice(rows, start, stop)
+                if not small:
+                    await self._stream(part, part_rows, pieces[start])
+                    continue
+                reading = ahead or self._begin(rows, pieces, start, stop)
+                ahead = None
+                read = await reading
+                if number + 1 < len(parts) and parts[number + 1][2]:
+                    ahead = self._begin(rows, pieces, *parts[number + 1][:2])
                 await self._send(part, part_rows, read)
-            start = stop
+        finally:
+            if ahead is not None:  # nobody takes it any more
+                ahead.addErrback(lambda _: None)
+
+    def _begin(
+        self, rows: Rows, pieces: Sequence[Sequence[Piece | None]], start: int, stop: int
+    ) -> Deferred[_Ready]:
+        return Deferred.fromCoroutine(self._read(rows.uids[start:stop], pieces[start:stop]))
 
     def _pieces(self, rows: Rows, place: int) -> list[Piece | None]:
         size = rows[Column.SIZE][place]
@@ -335,6 +344,23 @@ def _changed(block: Selection, rows: Rows, since: int) -> tuple[Selection, Rows]
         column: [values[place] for place in places] for column, values in rows.columns.items()
     }
     return Selection(numbers, uids), Rows(uids, columns)
+
+
+def _parts(
+    pieces: Sequence[Sequence[Piece | None]], budget: int
+) -> Iterator[tuple[int, int, bool]]:
+    """Cut rows into parts of so many bytes: from, to before, and whether it is so few."""
+    start = 0
+    while start < len(pieces):
+        stop, waiting = start, 0
+        while stop < len(pieces):
+            more = sum(piece.size for piece in pieces[stop] if piece is not None)
+            if stop > start and waiting + more > budget:
+                break
+            waiting += more
+            stop += 1
+        yield start, stop, waiting <= budget
+        start = stop
 
 
 def _slice(rows: Rows, start: int, stop: int) -> Rows:

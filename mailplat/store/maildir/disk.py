@@ -124,8 +124,11 @@ class Disk:
         except OSError as error:
             raise failure(error, path) from error
         try:
+            data = os.pread(descriptor, stop - start + 1, start)
+            if not start and len(data) == stop:
+                return stop, data  # one byte more was asked for: the file ends here
+            data = data[: stop - start]
             size = os.fstat(descriptor).st_size
-            data = os.pread(descriptor, stop - start, start)
             stop = min(stop, size)
             while start + len(data) < stop:  # a signal may cut a read short
                 more = os.pread(descriptor, stop - start - len(data), start + len(data))

@@ -1,8 +1,7 @@
 """Reads messages' bytes out of their files, many in one turn of a thread.
 
-A small message costs four calls of the operating system: open, look at its size, read, close.  Its
-location comes from the index; where another program, or we, renamed the file since, it is found
-again by its base.
+A small message costs three calls of the operating system: open, read, close.  Its location comes
+from the index; where another program, or we, renamed the file since, it is found again by its base.
 
 Lines end in CRLF.  Files that we write have them.  A file of another program with bare LFs only is
 served with CRLFs, its size and all offsets counted so; one with any CRLF in it is served as it is,
