@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from mailplat.model.account import Account, is_account_name
 from mailplat.model.errors import AlreadyExists, Cannot, NoSuchAccount
+from mailplat.proto.sasl.scram import HASHES
 
 __all__ = ["Directory", "Entry", "check_account", "taken"]
 
@@ -29,7 +30,7 @@ class Entry:
 
     Attributes:
         account: The account.
-        password: ``{SCHEME}hash``; ``""`` lets nobody log in.
+        password: ``{SCHEME}hash``, of several a line each; ``""`` lets nobody log in.
     """
 
     account: Account
@@ -46,6 +47,7 @@ class Directory:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries = tuple(entries)
+        self._algorithms: frozenset[str] | None = None
         self._by_login: dict[str, Entry] = {}
         self._by_address: dict[str, Entry] = {}
         for entry in self._entries:
@@ -74,6 +76,20 @@ class Directory:
     def decoy(self) -> str:
         """A hash to check the passwords of unknown names against; ``""`` without accounts."""
         return next((entry.password for entry in self._entries if entry.password), "")
+
+    @property
+    def scram_algorithms(self) -> frozenset[str]:
+        """The SCRAM algorithms that everybody who can log in has keys for."""
+        if self._algorithms is None:
+            able = [one.password for one in self._entries if one.password and one.account.enabled]
+            self._algorithms = frozenset(
+                name for name in HASHES if able and all(f"{{{name}}}" in hashes for hashes in able)
+            )
+        return self._algorithms
+
+    def scram_decoy(self, algorithm: str) -> str:
+        """Some account's hashes with keys for SCRAM; ``""`` if none has any."""
+        return next((e.password for e in self._entries if f"{{{algorithm}}}" in e.password), "")
 
     def find_login(self, name: str) -> Entry | None:
         """Find an account by its name or an alias, in any case."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkstemp
@@ -28,7 +28,7 @@ from mailplat.accounts.directory import Directory
 from mailplat.accounts.lookups import DirectoryLookups
 from mailplat.accounts.passwords import PasswordChecker
 from mailplat.accounts.text import directory_of, read_rows, rewrite, write_rows
-from mailplat.interfaces.accounts import IAccounts, IAccountsEditor
+from mailplat.interfaces.accounts import IAccounts, IAccountsEditor, IScramAccounts
 from mailplat.interfaces.plugins import PasswordSettings
 from mailplat.model.account import Account
 from mailplat.model.errors import ConfigurationFault, StorageFull, Unavailable
@@ -43,7 +43,7 @@ Stamp = tuple[int, int, int]
 """What tells one state of a file from another: inode, size, time of its last change."""
 
 
-@implementer(IAccounts, IAccountsEditor)
+@implementer(IAccounts, IAccountsEditor, IScramAccounts)
 class FileAccounts(DirectoryLookups):
     """Reads and edits an accounts file.
 
@@ -85,6 +85,10 @@ class FileAccounts(DirectoryLookups):
     async def close(self) -> None:
         """See `IAccounts.close`."""
         await self._checker.close()
+
+    def scram_algorithms(self) -> Collection[str]:
+        """See `IScramAccounts.scram_algorithms`."""
+        return self._directory.scram_algorithms
 
     async def add(self, account: Account, password: str) -> None:
         """See `IAccountsEditor.add`."""

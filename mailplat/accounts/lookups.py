@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mailplat.accounts.directory import Directory, Entry
 from mailplat.accounts.passwords import PasswordChecker
 from mailplat.model.account import Account
+from mailplat.model.credentials import ScramKeys
 
 __all__ = ["DirectoryLookups"]
 
@@ -27,6 +28,16 @@ class DirectoryLookups(ABC):
         directory = await self._current()
         entry = directory.find_login(name)
         return await self._checker.log_in(name, password, entry, directory.decoy)
+
+    @abstractmethod
+    def scram_algorithms(self) -> Collection[str]:
+        """See `IScramAccounts.scram_algorithms`."""
+
+    async def scram_keys(self, name: str, algorithm: str) -> ScramKeys:
+        """See `IScramAccounts.scram_keys`."""
+        directory = await self._current()
+        entry = directory.find_login(name)
+        return self._checker.scram_keys(name, algorithm, entry, directory.scram_decoy(algorithm))
 
     async def find_account(self, name: str) -> Account | None:
         """See `IAccounts.find_account`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from zope.interface import implementer
@@ -9,14 +10,14 @@ from zope.interface import implementer
 from mailplat.accounts.directory import Directory
 from mailplat.accounts.lookups import DirectoryLookups
 from mailplat.accounts.passwords import PasswordChecker
-from mailplat.interfaces.accounts import IAccounts, IAccountsEditor
+from mailplat.interfaces.accounts import IAccounts, IAccountsEditor, IScramAccounts
 from mailplat.interfaces.plugins import PasswordSettings
 from mailplat.model.account import Account
 
 __all__ = ["MemoryAccounts"]
 
 
-@implementer(IAccounts, IAccountsEditor)
+@implementer(IAccounts, IAccountsEditor, IScramAccounts)
 class MemoryAccounts(DirectoryLookups):
     """Holds accounts as long as the process lives.
 
@@ -45,6 +46,10 @@ class MemoryAccounts(DirectoryLookups):
 
     async def _current(self) -> Directory:
         return self._directory
+
+    def scram_algorithms(self) -> Collection[str]:
+        """See `IScramAccounts.scram_algorithms`."""
+        return self._directory.scram_algorithms
 
     async def add(self, account: Account, password: str) -> None:
         """See `IAccountsEditor.add`."""

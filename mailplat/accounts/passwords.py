@@ -8,7 +8,8 @@ Invariants:
 - The reactor never waits for a hash.
 - What is remembered hangs on the stored hash itself, so a changed password counts at once.
 - No password is kept, and no digest of one that could be checked elsewhere.
-- A name that does not exist costs what a wrong password costs.
+- A name that does not exist costs what a wrong password costs, and has keys for SCRAM like others:
+  its salt hangs on a key that outlives the process.
 - Memory is bounded: outcomes by ``cache_entries``, waiting checks by ``waiting``.
 """
 
@@ -26,10 +27,12 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from mailplat.accounts.directory import Entry
-from mailplat.accounts.schemes import hash_password, matches
+from mailplat.accounts.schemes import hash_password, matches, scram_keys_of
 from mailplat.interfaces.plugins import PasswordSettings
 from mailplat.model.account import Account
+from mailplat.model.credentials import ScramKeys
 from mailplat.model.errors import AuthenticationFailed, Unavailable
+from mailplat.proto.sasl import scram
 
 __all__ = ["PasswordChecker"]
 
@@ -73,7 +76,38 @@ class PasswordChecker:
         Raises:
             Cannot: It is empty, or the scheme cannot take it.
         """
-        return await self._in_thread(hash_password, password, self._settings.scheme)
+        settings = self._settings
+        return await self._in_thread(
+            hash_password, password, settings.scheme, settings.scram, settings.scram_iterations
+        )
+
+    def scram_keys(self, name: str, algorithm: str, entry: Entry | None, decoy: str) -> ScramKeys:
+        """Give someone's keys for SCRAM, or keys that nobody can tell from theirs.
+
+        Args:
+            name: What they call themselves.
+            algorithm: ``SCRAM-SHA-256`` or ``SCRAM-SHA-1``.
+            entry: Who has that name; None if nobody does.
+            decoy: Some other account's hashes, whose keys the false ones have to look like.
+
+        Raises:
+            Corrupt: Stored keys cannot be read.
+        """
+        if entry is not None and entry.account.enabled:
+            keys = scram_keys_of(entry.password, algorithm)
+            if keys is not None:
+                return keys
+        like = scram_keys_of(decoy, algorithm)
+        size = 16 if like is None else len(like.salt)
+        seed = f"{algorithm}\0{name.lower()}".encode("utf-8", "surrogatepass")
+        salt = hashlib.pbkdf2_hmac("sha256", seed, self._settings.decoy_key or self._key, 1, size)
+        length = hashlib.new(scram.HASHES[algorithm]).digest_size
+        return ScramKeys(
+            salt,
+            self._settings.scram_iterations if like is None else like.iterations,
+            secrets.token_bytes(length),
+            secrets.token_bytes(length),
+        )
 
     async def log_in(self, name: str, password: str, entry: Entry | None, decoy: str) -> Account:
         """Let someone in, or not.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,9 +23,10 @@ from zope.interface import implementer
 from mailplat.accounts import tables
 from mailplat.accounts.directory import Entry, check_account, taken
 from mailplat.accounts.passwords import PasswordChecker
-from mailplat.interfaces.accounts import IAccounts, IAccountsEditor
+from mailplat.interfaces.accounts import IAccounts, IAccountsEditor, IScramAccounts
 from mailplat.interfaces.plugins import PasswordSettings
 from mailplat.model.account import Account
+from mailplat.model.credentials import ScramKeys
 from mailplat.model.errors import (
     AlreadyExists,
     ConfigurationFault,
@@ -36,13 +37,14 @@ from mailplat.model.errors import (
     Unavailable,
 )
 from mailplat.model.mailbox import QuotaLimit
+from mailplat.proto.sasl import scram
 
 __all__ = ["SQLAccounts"]
 
 T = TypeVar("T")
 
 
-@implementer(IAccounts, IAccountsEditor)
+@implementer(IAccounts, IAccountsEditor, IScramAccounts)
 class SQLAccounts:
     """Reads and edits accounts in a database.
 
@@ -51,6 +53,7 @@ class SQLAccounts:
         reactor: Twisted's reactor, for its threads and its clock.
         passwords: How passwords are kept and checked.
         busy: Seconds to wait for others who write to the database.
+        recheck: Seconds after which it is found out anew what all accounts have keys for.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class SQLAccounts:
         passwords: PasswordSettings | None = None,
         *,
         busy: float = 10.0,
+        recheck: float = 10.0,
     ) -> None:
         self._path = path
         self._reactor = reactor
@@ -67,6 +71,9 @@ class SQLAccounts:
         self._busy = busy
         self._pool = ThreadPool(0, 1, "accounts")
         self._database: sqlite3.Connection | None = None
+        self._recheck = recheck
+        self._learn_at = 0.0
+        self._algorithms: frozenset[str] = frozenset()
 
     async def open(self) -> None:
         """See `IAccounts.open`."""
@@ -79,6 +86,7 @@ class SQLAccounts:
             self._pool.stop()
             raise
         self._checker.open()
+        await self._learn()
 
     async def close(self) -> None:
         """See `IAccounts.close`."""
@@ -90,8 +98,25 @@ class SQLAccounts:
 
     async def check_password(self, name: str, password: str) -> Account:
         """See `IAccounts.check_password`."""
+        if self._reactor.seconds() >= self._learn_at:
+            await self._learn()
         entry, decoy = await self._run(_find_login, _key(name))
         return await self._checker.log_in(name, password, entry, decoy)
+
+    def scram_algorithms(self) -> Collection[str]:
+        """See `IScramAccounts.scram_algorithms`."""
+        return self._algorithms
+
+    async def scram_keys(self, name: str, algorithm: str) -> ScramKeys:
+        """See `IScramAccounts.scram_keys`."""
+        entry = await self._run(_find, tables.FIND_BY_LOGIN, {"login": _key(name)})
+        decoy = await self._run(_find_scram_decoy, algorithm)
+        return self._checker.scram_keys(name, algorithm, entry, decoy)
+
+    async def _learn(self) -> None:
+        """Find out what everybody has keys for; others may change the database too."""
+        self._learn_at = self._reactor.seconds() + self._recheck
+        self._algorithms = await self._run(_scram_algorithms)
 
     async def find_account(self, name: str) -> Account | None:
         """See `IAccounts.find_account`."""
@@ -112,21 +137,25 @@ class SQLAccounts:
         await self._run(_check_free, account)  # refused before the hash is paid for
         hashed = await self._checker.hash(password)
         await self._run(_add, account, hashed)
+        await self._learn()
 
     async def set_password(self, name: str, password: str) -> None:
         """See `IAccountsEditor.set_password`."""
         await self._run(_get, _key(name))
         hashed = await self._checker.hash(password)
         await self._run(_set_password, _key(name), hashed)
+        await self._learn()
 
     async def replace(self, account: Account) -> None:
         """See `IAccountsEditor.replace`."""
         check_account(account)
         await self._run(_replace, account)
+        await self._learn()
 
     async def remove(self, name: str) -> None:
         """See `IAccountsEditor.remove`."""
         await self._run(_remove, _key(name))
+        await self._learn()
 
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
         database = self._database
@@ -247,6 +276,20 @@ def _find_login(database: sqlite3.Connection, login: str) -> tuple[Entry | None,
         return entry, ""
     decoy = database.execute(tables.FIND_DECOY).fetchone()
     return entry, decoy[0] if decoy else ""
+
+
+def _find_scram_decoy(database: sqlite3.Connection, algorithm: str) -> str:
+    row = database.execute(tables.FIND_SCRAM_DECOY, {"algorithm": f"{{{algorithm}}}"}).fetchone()
+    return row[0] if row else ""
+
+
+def _scram_algorithms(database: sqlite3.Connection) -> frozenset[str]:
+    ((total,),) = database.execute(tables.COUNT_ABLE)
+    counts = {
+        name: database.execute(tables.COUNT_SCRAM, {"algorithm": f"{{{name}}}"}).fetchone()[0]
+        for name in scram.HASHES
+    }
+    return frozenset(name for name, count in counts.items() if total and count == total)
 
 
 def _get(database: sqlite3.Connection, name: str) -> int:

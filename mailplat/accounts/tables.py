@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     literal_column,
     select,
@@ -40,11 +41,14 @@ __all__ = [
     "ALL_LOGINS",
     "ALL_SETTINGS",
     "CHANGE_ENTRY",
+    "COUNT_ABLE",
+    "COUNT_SCRAM",
     "CREATE",
     "FIND_BY_ADDRESS",
     "FIND_BY_LOGIN",
     "FIND_BY_NAME",
     "FIND_DECOY",
+    "FIND_SCRAM_DECOY",
     "FIND_VERSION",
     "LOGINS_OF",
     "REMOVE_ADDRESSES",
@@ -135,6 +139,17 @@ FIND_DECOY = _text(
     .where(entries.c.password != literal_column("''"))
     .order_by(entries.c.id)
 )
+
+# who can log in, and who of them has keys for an algorithm of SCRAM
+_able = (
+    select(func.count())
+    .select_from(entries)
+    .where(entries.c.enabled, entries.c.password != literal_column("''"))
+)
+_has_keys = func.instr(entries.c.password, bindparam("algorithm")) > literal_column("0")
+COUNT_ABLE = _text(_able)
+COUNT_SCRAM = _text(_able.where(_has_keys))
+FIND_SCRAM_DECOY = _text(select(entries.c.password).where(_has_keys).order_by(entries.c.id))
 
 ALL_LOGINS = _text(select(logins.c.entry, logins.c.login).order_by(logins.c.position))
 ALL_ADDRESSES = _text(select(addresses.c.entry, addresses.c.address).order_by(addresses.c.position))

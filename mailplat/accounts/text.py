@@ -11,6 +11,7 @@ The fields are separated by colons: the name, the password's hash with its schem
 log in), then any of these, in any order:
 
 =================  ==============================================================================
+``password=``      a further hash of the same password, as `{SCRAM-SHA-256}`; may be repeated
 ``address=``       an address whose mail it gets; may be repeated; empty for none.  Without any,
                    a name with an ``@`` is its own address
 ``alias=``         another name to log in with; may be repeated
@@ -34,7 +35,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from mailplat.accounts.directory import Directory, Entry
-from mailplat.accounts.schemes import scheme_of
+from mailplat.accounts.schemes import hashes_of, scheme_of
 from mailplat.config.values import Size, Unfit, read_size, spell_size
 from mailplat.model.account import Account
 from mailplat.model.errors import AlreadyExists, Cannot, ConfigurationFault, Corrupt
@@ -45,11 +46,11 @@ __all__ = ["HEADER", "Row", "directory_of", "read_rows", "rewrite", "write_rows"
 HEADER = """\
 # The accounts of mailplat: name:{SCHEME}hash:key=value...
 # `mailplatctl account` edits this file, also while the server runs; so may you.
-# Keys: address, alias, full-name, disabled=yes, quota-storage, quota-messages, set-NAME.
+# Keys: password, address, alias, full-name, disabled=yes, quota-storage, quota-messages, set-NAME.
 """
 
 _UNSAFE = re.compile(r"[%:\x00-\x1f\x7f\x85\u2028\u2029]")
-_MANY = {"address", "alias"}
+_MANY = {"address", "alias", "password"}
 _ONE = {"full-name", "disabled", "quota-storage", "quota-messages"}
 _SETTING = "set-"
 
@@ -111,8 +112,6 @@ def _collisions(rows: Sequence[Row]) -> Iterator[str]:
 def _read_entry(line: str) -> Entry:
     name, *fields = (unquote(field) for field in line.split(":"))
     password = fields.pop(0) if fields else ""
-    if password:
-        scheme_of(password)
     many: dict[str, list[str]] = {key: [] for key in _MANY}
     one: dict[str, str] = {}
     settings: dict[str, str] = {}
@@ -127,6 +126,9 @@ def _read_entry(line: str) -> Entry:
         else:
             known = ", ".join([*sorted(_MANY | _ONE), f"{_SETTING}NAME"])
             raise ValueError(f"found {field!r}, expected key=value with a key of {known}")
+    hashes = [*hashes_of(password), *many["password"]]
+    for hashed in hashes:
+        scheme_of(hashed)
     if one.get("disabled", "no") not in {"yes", "no"}:
         raise ValueError(f"found disabled={one['disabled']}, expected yes or no")
     implied = [name] if "@" in name and not many["address"] else []
@@ -141,7 +143,7 @@ def _read_entry(line: str) -> Entry:
         aliases=tuple(alias.lower() for alias in many["alias"]),
         settings=tuple(sorted(settings.items())),
     )
-    return Entry(account, password)
+    return Entry(account, "\n".join(hashes))
 
 
 def _number(fields: dict[str, str], key: str, example: str) -> int | None:
@@ -177,7 +179,8 @@ def rewrite(rows: Sequence[Row], directory: Directory) -> list[Row]:
 
 def _row(entry: Entry) -> Row:
     account = entry.account
-    fields = [account.name, entry.password]
+    first, *others = hashes_of(entry.password) or [""]
+    fields = [account.name, first, *(f"password={hashed}" for hashed in others)]
     fields += [f"alias={alias}" for alias in account.aliases]
     if account.addresses != ((account.name,) if "@" in account.name else ()):
         fields += [f"address={address}" for address in account.addresses or ("",)]

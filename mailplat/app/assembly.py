@@ -9,20 +9,22 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import time
 from typing import Any
 
 from mailplat.agents.expansion import ExpansionAgent
 from mailplat.agents.mailbox import MailboxAgent
+from mailplat.app.current import CurrentRoutes
 from mailplat.app.filtering import Filtering, make_filtering, make_shared
 from mailplat.app.keeping import scan_limits_of, store_of
+from mailplat.app.logging_in import make_log_ins, make_tokens, password_settings
 from mailplat.app.outgoing import make_runner, make_spool
 from mailplat.app.parts import make_accounts, make_agent
 from mailplat.app.relaying import make_relay, make_relay_hosts, make_resolver
 from mailplat.app.routing import CommandAgents, allows_commands, make_routes
 from mailplat.config.listeners import Listener, listeners_of
 from mailplat.config.options import Configuration
-from mailplat.config.sections.limits import AuthOptions
 from mailplat.config.sections.server import TLSUse
 from mailplat.filters.chain import Chains, Rule
 from mailplat.filters.queue_hooks import QueueHooks
@@ -35,23 +37,24 @@ from mailplat.interfaces.agents import (
     IDeliveryAgent,
 )
 from mailplat.interfaces.plugins import AgentSettings, FilterSettings, PasswordSettings
+from mailplat.interfaces.resolver import IResolver
 from mailplat.interfaces.store import IStore
+from mailplat.interfaces.tokens import ITokens
 from mailplat.message.scan import ScanLimits
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import AccountConnections, ConnectionLimits
-from mailplat.net.throttle import LoginThrottle
 from mailplat.net.rates import Rates
+from mailplat.net.throttle import LoginIntervals
 from mailplat.net.tls import CertificateFiles, TLSContexts
-from mailplat.proto.sasl.exchange import Mechanisms
-from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.queue.runner import Runner
 from mailplat.routes.table import RouteTable
+from mailplat.sessions.login import LoginParts
 from mailplat.sessions.smtp.queue_ids import QueueIds
 from mailplat.sessions.smtp.submission import AccountRates
 from mailplat.spool.intake import Intakes
 from mailplat.spool.spool import Spool
 
-__all__ = ["Parts", "assemble"]
+__all__ = ["Parts", "assemble", "renew"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +69,17 @@ class Parts:
         accounts: Who may log in.
         store: Everybody's mail.
         routes: Where mail leads.
+        resolver: Asks DNS.
         intakes: Take messages in.
         logins: Counts the sessions of each account.
-        throttle: Slows down who guesses passwords.
+        tokens: Judge bearer tokens; None where none are taken.
+        log_ins: Find out whose credentials these are.
+        intervals: Keep POP3's log-ins of an account apart.
         connections: Counts connections.
         rates: Counts the mail of each account.
         ids: Names sessions.
         queue_ids: Names messages.
-        tls: Certificates; None if no port has TLS.
-        mechanisms: For AUTH.
+        tls: Certificates, by the authorities of clients' certificates.
         scan_limits: How far a message is taken apart.
         listeners: The ports to be.
         filtering: The filters.
@@ -90,16 +95,18 @@ class Parts:
     now: Callable[[], float]
     accounts: IAccounts
     store: IStore
-    routes: RouteTable
+    routes: CurrentRoutes
+    resolver: IResolver
     intakes: Intakes
     logins: AccountConnections
-    throttle: LoginThrottle
+    tokens: ITokens | None
+    log_ins: LoginParts
+    intervals: LoginIntervals
     connections: ConnectionLimits
     rates: AccountRates
     ids: SessionIds
     queue_ids: QueueIds
-    tls: TLSContexts | None
-    mechanisms: Mechanisms
+    tls: Mapping[Path | None, TLSContexts]
     scan_limits: ScanLimits
     listeners: tuple[Listener, ...]
     filtering: Filtering
@@ -132,18 +139,13 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         quota.use,
         reactor,
         str(data),
-        PasswordSettings(
-            scheme=quota.scheme.value,
-            threads=quota.hash_threads,
-            waiting=quota.hash_queue,
-            cache_entries=quota.cache_entries,
-            cache_seconds=quota.cache_time,
-        ),
+        password_settings(configuration),
     )
+    tokens = make_tokens(configuration, reactor, time)
     store = store_of(configuration, reactor)
     listeners = listeners_of(configuration)
     hostname = configuration.server.hostname or socket.getfqdn()
-    routes = make_routes(configuration, reactor, time, accounts, store)
+    routes = CurrentRoutes(make_routes(configuration, reactor, time, accounts, store))
     scan_limits = scan_limits_of(configuration)
     resolver = make_resolver(configuration, reactor)
     settings = AgentSettings(reactor, hostname, str(data), resolver)
@@ -177,6 +179,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         accounts=accounts,
         store=store,
         routes=routes,
+        resolver=resolver,
         intakes=Intakes(
             reactor,
             str(data / "incoming"),
@@ -184,7 +187,9 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
             budget=options.memory_total,
         ),
         logins=AccountConnections(configuration.limits.connections_by_account),
-        throttle=LoginThrottle(reactor, delays=(0.0, *configuration.auth.failure_delays)),
+        tokens=tokens,
+        log_ins=make_log_ins(configuration, accounts, tokens, reactor),
+        intervals=LoginIntervals(reactor, configuration.pop3.login_delay),
         connections=ConnectionLimits(
             total=limits.connections,
             per_network=limits.connections_by_address,
@@ -200,7 +205,6 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         ids=SessionIds(),
         queue_ids=queue_ids,
         tls=_tls(configuration, listeners),
-        mechanisms=_mechanisms(configuration.auth),
         scan_limits=scan_limits,
         listeners=listeners,
         filtering=filtering,
@@ -213,15 +217,55 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
     )
 
 
-def _mechanisms(auth: AuthOptions) -> Mechanisms:
-    return {name.value: PASSWORD_MECHANISMS[name.value] for name in auth.mechanisms}
+def renew(parts: Parts, configuration: Configuration) -> tuple[Parts, RouteTable]:
+    """Make anew what may change while the server runs; all else stays the same.
+
+    Args:
+        parts: What the server is made of.
+        configuration: What it is to be like now.
+
+    Returns:
+        The new parts, and routes that are to be opened and exchanged.
+
+    Raises:
+        ConfigurationFault: A part cannot be made of what the configuration says.
+    """
+    routes = make_routes(configuration, parts.reactor, parts.now, parts.accounts, parts.store)
+    listeners = listeners_of(configuration)
+    tls = _tls(configuration, listeners)
+    data = str(configuration.server.data_directory)
+    filtering = make_filtering(
+        configuration,
+        FilterSettings(parts.reactor, parts.hostname, data, parts.resolver, now=parts.now),
+        parts.filtering.shared,
+        parts.routes.is_local_domain,
+    )
+    return replace(
+        parts,
+        configuration=configuration,
+        tls=tls,
+        scan_limits=scan_limits_of(configuration),
+        listeners=listeners,
+        filtering=filtering,
+        hooks=filtering.queue_hooks(),
+    ), routes
 
 
-def _tls(configuration: Configuration, listeners: tuple[Listener, ...]) -> TLSContexts | None:
-    if all(listener.tls is TLSUse.NONE for listener in listeners):
-        return None
+def _tls(
+    configuration: Configuration, listeners: tuple[Listener, ...]
+) -> Mapping[Path | None, TLSContexts]:
+    """Make TLS for each file of client authorities that some listener has, and for none."""
     tls = configuration.tls
     password = tls.key_password.reveal() if tls.key_password else None
     files = [CertificateFiles(tls.certificate, tls.key, password)]
     files += [CertificateFiles(host.certificate, host.key) for host in tls.hosts]
-    return TLSContexts(files, minimum=f"TLSv{tls.minimum_version.value}")
+    return {
+        authorities: TLSContexts(
+            files,
+            minimum=f"TLSv{tls.minimum_version.value}",
+            client_authorities=authorities,
+        )
+        for authorities in {
+            one.client_authorities for one in listeners if one.tls is not TLSUse.NONE
+        }
+    }

@@ -9,12 +9,14 @@ from typing import Any
 from twisted.internet.address import UNIXAddress
 
 from mailplat.app.assembly import Parts
+from mailplat.app.logging_in import mechanisms_of
 from mailplat.app.parts import make_imap_extension
 from mailplat.app.service import Port
 from mailplat.config.listeners import Listener
 from mailplat.config.sections.protocols import BareNewlines
 from mailplat.config.sections.server import ListenerProtocol, TLSUse
 from mailplat.interfaces.imap_extensions import ExtensionSettings
+from mailplat.interfaces.net import ILink
 from mailplat.net.factory import ConnectionFactory
 from mailplat.net.imap import imap_factory
 from mailplat.net.networks import Networks
@@ -27,8 +29,11 @@ from mailplat.net.tls import behind_tls
 from mailplat.proto.imap.limits import Limits as IMAPLimits
 from mailplat.proto.pop3.offers import Limits as POP3Limits
 from mailplat.proto.pop3.offers import Offers as POP3Offers
+from mailplat.proto.pop3.server import ServerConversation as POP3Server
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.offers import Dialect, Offers
 from mailplat.proto.smtp.offers import Limits as SMTPLimits
+from mailplat.proto.smtp.server import ServerConversation as SMTPServer
 from mailplat.sessions.imap.extending import Extensions
 from mailplat.sessions.imap.services import IMAPOptions as IMAPSessionOptions
 from mailplat.sessions.imap.services import IMAPServices
@@ -56,8 +61,7 @@ def _port(parts: Parts, listener: Listener) -> Port:
     factory = _FACTORIES[listener.protocol](parts, listener)
     listening: Any = factory
     if listener.tls is TLSUse.IMPLICIT:
-        assert parts.tls is not None  # assembled wherever a listener has TLS
-        listening = behind_tls(factory, parts.tls)
+        listening = behind_tls(factory, parts.tls[listener.client_authorities])
     if listener.proxies:
         limits = parts.configuration.limits
         listening = ProxiedFactory(
@@ -129,7 +133,7 @@ def _wiring(
             stall_timeout=limits.stall_timeout,
             close_timeout=limits.close_timeout,
         ),
-        tls=parts.tls if listener.tls is TLSUse.STARTTLS else None,
+        tls=parts.tls[listener.client_authorities] if listener.tls is TLSUse.STARTTLS else None,
         implicit_tls=listener.tls is TLSUse.IMPLICIT,
     )
 
@@ -137,20 +141,29 @@ def _wiring(
 def _pop3(parts: Parts, listener: Listener) -> ConnectionFactory:
     options = parts.configuration.pop3
     starttls = listener.tls is TLSUse.STARTTLS
-    return pop3_factory(
-        lambda conversation, link: Pop3Session(
+    mechanisms = mechanisms_of(parts.configuration, listener, parts.log_ins)
+
+    def open_session(conversation: POP3Server, link: ILink) -> Pop3Session:
+        conversation.mechanisms = lambda: mechanisms(link.peer)
+        return Pop3Session(
             conversation,
             link,
-            accounts=parts.accounts,
+            log_ins=parts.log_ins,
+            connections=parts.logins,
+            intervals=parts.intervals,
             store=parts.store,
-            throttle=parts.throttle,
             options=Pop3Options(mark_seen=options.mark_seen),
-        ),
+        )
+
+    return pop3_factory(
+        open_session,
         POP3Offers(
             parts.hostname,
             stls=starttls,
             clear_passwords=not listener.require_tls,
-            mechanisms=parts.mechanisms,
+            retention="NEVER" if options.expire is None else str(options.expire),
+            login_delay=math.ceil(options.login_delay),
+            implementation=options.implementation,
         ),
         _wiring(parts, listener, options.idle_timeout, options.login_timeout),
         limits=POP3Limits(
@@ -172,8 +185,8 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
         store=parts.store,
         intakes=parts.intakes,
         logins=parts.logins,
-        throttle=parts.throttle,
-        mechanisms=parts.mechanisms,
+        log_ins=parts.log_ins,
+        mechanisms=mechanisms_of(configuration, listener, parts.log_ins),
         clock=parts.reactor,
         now=parts.now,
         scan_limits=parts.scan_limits,
@@ -216,12 +229,12 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
     lmtp = listener.protocol is ListenerProtocol.LMTP
     starttls = listener.tls is TLSUse.STARTTLS
     shared = SmtpParts(
-        accounts=parts.accounts,
         routes=parts.routes,
         store=parts.store,
         intakes=parts.intakes,
         chains=parts.chains(listener),
-        throttle=parts.throttle,
+        hooks=parts.hooks,
+        log_ins=parts.log_ins,
         now=parts.now,
         new_queue_id=parts.queue_ids,
         spool=parts.spool,
@@ -252,8 +265,15 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
         quarantine=configuration.routes.quarantine,
         scan=parts.scan_limits,
     )
+    mechanisms = mechanisms_of(parts.configuration, listener, parts.log_ins)
+
+    def open_session(conversation: SMTPServer, link: ILink) -> SmtpSession:
+        if not lmtp:
+            conversation.mechanisms = lambda: mechanisms(link.peer)
+        return SmtpSession(conversation, link, shared, policy)
+
     return smtp_factory(
-        lambda conversation, link: SmtpSession(conversation, link, shared, policy),
+        open_session,
         parts.hostname,
         Offers(
             smtputf8=options.smtputf8,
@@ -265,10 +285,12 @@ def _smtp(parts: Parts, listener: Listener) -> ConnectionFactory:
             hold=int(configuration.submission.max_hold) if submission else 0,
             priority=options.priority,
             dsn=not lmtp,
-            mechanisms={} if lmtp else parts.mechanisms,
+            mechanisms={} if lmtp else PASSWORD_MECHANISMS,
             auth_needs_tls=listener.require_tls,
         ),
-        _wiring(parts, listener, options.idle_timeout, None),
+        _wiring(
+            parts, listener, options.idle_timeout, options.login_timeout if submission else None
+        ),
         limits=SMTPLimits(
             message_size=configuration.message.max_size,
             recipients=options.max_recipients,

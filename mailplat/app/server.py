@@ -12,11 +12,13 @@ from twisted.application.service import IService
 
 from mailplat.app.assembly import assemble
 from mailplat.app.control import QUEUE_CHANGED, Control
+from mailplat.app.filtering import CurrentFiltering
 from mailplat.app.listening import ports_of
 from mailplat.app.logs import make_observer, open_log
 from mailplat.app.outgoing import ClosingAgents
 from mailplat.app.parts import check_part
 from mailplat.app.quotas import AccountQuotas
+from mailplat.app.reloading import Reloading
 from mailplat.app.service import MailService
 from mailplat.config.load import load
 from mailplat.config.sections.server import LogFormat, LogOptions
@@ -49,18 +51,21 @@ def make_server(
         sys.setswitchinterval(_SWITCH_INTERVAL)
     configuration = load(Path(path), check_part=check_part)
     parts = assemble(configuration, reactor)
-    service: IService = MailService(
+    filters = CurrentFiltering(parts.filtering)
+    reloading = Reloading(Path(path), parts, filters, lambda ports: service.exchange(ports))
+    service = MailService(
         reactor,
         ports_of(parts),
         [
             parts.accounts,
+            *([parts.tokens] if parts.tokens is not None else []),
             parts.store,
             parts.routes,
             AccountQuotas(parts.accounts, parts.store),
             parts.spool,
             parts.filtering.shared.watchdog,
             parts.filtering.shared.threads,
-            parts.filtering,
+            filters,
             ClosingAgents(parts.agents),
             parts.runner,
             Control(
@@ -68,13 +73,15 @@ def make_server(
                 configuration.server.data_directory,
                 {QUEUE_CHANGED: parts.runner.changed},
             ),
+            reloading,
         ],
         shutdown_timeout=configuration.server.shutdown_timeout,
         observer=_observer(configuration.log, logfile),
         tell=_say if demo else None,
         failed=_exit_with_failure,
     )
-    return service
+    made: IService = service
+    return made
 
 
 def _observer(log: LogOptions, logfile: str | None) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 
 from zope.interface import Interface
 
 from mailplat.model.account import Account
+from mailplat.model.credentials import ScramKeys
 
-__all__ = ["IAccounts", "IAccountsEditor"]
+__all__ = ["IAccounts", "IAccountsEditor", "IScramAccounts"]
 
 
 class IAccounts(Interface):
@@ -47,6 +48,27 @@ class IAccounts(Interface):
 
     def list_accounts() -> Awaitable[Sequence[Account]]:
         """List all accounts by name."""
+
+
+class IScramAccounts(Interface):
+    """An account backend that keeps keys for SCRAM (optional; RFC 5802, RFC 7677).
+
+    Conformance: `mailplat.testing.accounts.ScramContract`.
+    """
+
+    def scram_algorithms() -> Collection[str]:
+        """Tell by which algorithms (``SCRAM-SHA-256``) whoever can log in can do so.
+
+        A mechanism that some accounts have no keys for must not be offered: clients take the
+        strongest one, and do not try another.  Answers at once, as far as is known.
+        """
+
+    def scram_keys(name: str, algorithm: str) -> Awaitable[ScramKeys]:
+        """Give the keys of an account, found by its name or an alias.
+
+        Who is unknown, disabled or has none gets keys too that no password fits, always with the
+        same salt for the same name, and with as many iterations as others (RFC 5802 §9).
+        """
 
 
 class IAccountsEditor(Interface):

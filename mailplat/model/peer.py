@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Peer", "TLSInfo"]
 
@@ -16,12 +17,15 @@ class TLSInfo:
         cipher: The cipher suite's OpenSSL name.
         server_name: What the client asked for by SNI, ``""`` if nothing.
         client_certificate: The client's certificate in DER, verified; None without one.
+        bindings: What ties a log-in to this connection, by the channel binding's name
+            (``tls-exporter``, RFC 9266; ``tls-server-end-point``, RFC 5929); those it has.
     """
 
     version: str
     cipher: str
     server_name: str = ""
     client_certificate: bytes | None = None
+    bindings: Mapping[str, bytes] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

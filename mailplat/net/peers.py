@@ -10,6 +10,7 @@ from twisted.internet.address import IPv6Address as TCP6
 from twisted.internet.interfaces import IAddress, ISSLTransport, ITransport
 
 from mailplat.model.peer import Peer, TLSInfo
+from mailplat.net.bindings import bindings_of
 
 __all__ = ["ends_of", "host_of", "tls_of"]
 
@@ -45,6 +46,7 @@ def tls_of(transport: ITransport) -> TLSInfo | None:
         cipher=handle.get_cipher_name() or "",
         server_name=(handle.get_servername() or b"").decode("ascii", "replace"),
         client_certificate=None if certificate is None else certificate.public_bytes(Encoding.DER),
+        bindings=bindings_of(handle, handle.get_certificate(as_cryptography=True)),
     )
 
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
@@ -76,6 +77,8 @@ class TLSContexts:
         files: The certificates; the first is for clients that name no server, or an unknown one.
         minimum: ``TLSv1.2`` or ``TLSv1.3``.
         ciphers: OpenSSL's cipher list for TLS 1.2.
+        client_authorities: A PEM file with the authorities whose certificates clients may show;
+            None asks for none.  Who shows none is let in all the same; who shows another's is not.
 
     Raises:
         ConfigurationFault: A file cannot be used.
@@ -87,6 +90,7 @@ class TLSContexts:
         *,
         minimum: str = "TLSv1.2",
         ciphers: str = CIPHERS,
+        client_authorities: Path | None = None,
     ) -> None:
         if not files:
             raise ConfigurationFault("TLS needs at least one certificate: none is configured")
@@ -96,6 +100,7 @@ class TLSContexts:
         self._files = tuple(files)
         self._minimum = _VERSIONS[minimum]
         self._ciphers = ciphers
+        self._client_authorities = client_authorities
         self._table = self._load()
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -171,7 +176,21 @@ class TLSContexts:
         for certificate in chain[1:]:
             context.add_extra_chain_cert(certificate)
         context.use_privatekey(key)
+        if self._client_authorities is not None:
+            self._ask_clients(context, self._client_authorities)
         return context, _names_of(chain[0])
+
+    def _ask_clients(self, context: SSL.Context, authorities: Path) -> None:
+        """Ask clients for a certificate (RFC 8446 §4.3.2)."""
+        trusted = _read_chain(authorities)
+        store = context.get_cert_store()
+        assert store is not None
+        for certificate in trusted:
+            store.add_cert(X509.from_cryptography(certificate))
+            context.add_client_ca(certificate)
+        context.set_verify(SSL.VERIFY_PEER)
+        # without it OpenSSL refuses to resume sessions with clients that are verified
+        context.set_session_id(b"mailplat")
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigurationFault:

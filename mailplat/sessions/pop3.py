@@ -17,12 +17,11 @@ from dataclasses import dataclass
 
 from twisted.logger import Logger
 
-from mailplat.interfaces.accounts import IAccounts
-from mailplat.interfaces.net import ILink, ILoginThrottle
+from mailplat.interfaces.net import IAccountConnections, ILink, ILoginIntervals
 from mailplat.interfaces.store import BodyRange, Column, IHomeLease, IMailbox, IStore
 from mailplat.model.account import Account
 from mailplat.model.credentials import Credentials
-from mailplat.model.errors import AuthenticationFailed, Corrupt, Expunged
+from mailplat.model.errors import Corrupt, Expunged
 from mailplat.model.flags import FlagAction
 from mailplat.model.mailbox import INBOX
 from mailplat.model.numset import NumSet
@@ -30,6 +29,7 @@ from mailplat.proto.pop3.dots import LineCounter
 from mailplat.proto.pop3.events import Event, Listing, Login, Quit, Retrieve, StartTLS, Top
 from mailplat.proto.pop3.maildrop import Maildrop
 from mailplat.proto.pop3.server import ServerConversation
+from mailplat.sessions.login import LogIn, LoginParts
 
 __all__ = ["Pop3Options", "Pop3Session"]
 
@@ -56,9 +56,10 @@ class Pop3Session:
     Args:
         conversation: What the client says and is told.
         link: The connection.
-        accounts: Who may log in.
+        log_ins: Find out whose credentials these are.
+        connections: Counts the sessions of each account.
+        intervals: Hold an account to LOGIN-DELAY (RFC 2449 §6.5).
         store: Everybody's mail.
-        throttle: Holds up who guesses passwords.
         options: Limits.
     """
 
@@ -69,17 +70,20 @@ class Pop3Session:
         conversation: ServerConversation,
         link: ILink,
         *,
-        accounts: IAccounts,
+        log_ins: LoginParts,
+        connections: IAccountConnections,
+        intervals: ILoginIntervals,
         store: IStore,
-        throttle: ILoginThrottle,
         options: Pop3Options | None = None,
     ) -> None:
         self._conversation = conversation
         self._link = link
-        self._accounts = accounts
+        self._log_ins = LogIn(log_ins, link)
+        self._connections = connections
+        self._intervals = intervals
         self._store = store
-        self._throttle = throttle
         self._options = options or Pop3Options()
+        self._account = ""  # who is counted in
         self._lease: IHomeLease | None = None
         self._mailbox: IMailbox | None = None
         self._maildrop = Maildrop(0, (), ())
@@ -114,14 +118,21 @@ class Pop3Session:
 
     async def closed(self) -> None:
         """Let go of the maildrop; without QUIT nothing is deleted."""
+        self._log_ins.drop()
         self._let_go()
 
     # -- login
 
     async def _log_in(self, credentials: Credentials) -> None:
-        account = await self._check(credentials)
+        outcome = await self._log_ins.judge(credentials)
+        if not isinstance(outcome, Account):
+            self._conversation.continue_login(outcome)
+            return
         try:
-            maildrop = await self._open(account)
+            self._intervals.enter(outcome.name)
+            self._connections.enter(outcome.name)
+            self._account = outcome.name
+            maildrop = await self._open(outcome)
         except BaseException:
             self._let_go()
             raise
@@ -130,27 +141,11 @@ class Pop3Session:
         self.log.info(
             "{session}: {account} logged in from {address}, {count} messages",
             session=self._link.session_id,
-            account=account.name,
+            account=outcome.name,
             address=self._link.peer.address,
             count=maildrop.count,
         )
         self._conversation.accept_login(maildrop)
-
-    async def _check(self, credentials: Credentials) -> Account:
-        """Find out whose credentials these are."""
-        address = self._link.peer.address
-        await self._throttle.wait(address)
-        name = credentials.authcid
-        try:
-            account = await self._accounts.check_password(name, credentials.password)
-        except AuthenticationFailed:
-            self._throttle.failed(address, name, credentials.password)
-            raise
-        self._throttle.succeeded(address)
-        # nobody acts for somebody else here (RFC 4616 §2)
-        if credentials.authzid and credentials.authzid.lower() not in (name.lower(), account.name):
-            raise AuthenticationFailed(f"{account.name} may not act as another")
-        return account
 
     async def _open(self, account: Account) -> Maildrop:
         """Take the maildrop, and see what is in it."""
@@ -168,6 +163,9 @@ class Pop3Session:
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.release()
+        account, self._account = self._account, ""
+        if account:
+            self._connections.leave(account)
         self._ahead.clear()
 
     # -- reading

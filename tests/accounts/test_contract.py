@@ -112,7 +112,7 @@ class TestSQL(AccountsContract, AccountsEditorContract):
         with monkeypatch.context() as quick:
             quick.setattr(
                 "mailplat.accounts.passwords.hash_password",
-                lambda password, scheme: "{ARGON2ID}" + _some_ms.hash(password),
+                lambda password, scheme, *keys: "{ARGON2ID}" + _some_ms.hash(password),
             )
             for account, password in KNOWN.items():
                 await backend.add(account, password)

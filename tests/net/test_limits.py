@@ -8,11 +8,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from mailplat.interfaces.net import ILoginThrottle
-from mailplat.model.errors import LimitReached
+from mailplat.interfaces.net import ILoginIntervals, ILoginThrottle
+from mailplat.model.errors import LimitReached, TooSoon
 from mailplat.net.limits import AccountConnections, ConnectionLimits, network_of, prefix_of
 from mailplat.net.rates import Rates
-from mailplat.net.throttle import LoginThrottle
+from mailplat.net.throttle import LoginIntervals, LoginThrottle
 
 
 @pytest.mark.parametrize(
@@ -134,18 +134,70 @@ async def test_waiting_takes_the_delay() -> None:
     """Who failed waits by the clock; who did not goes on at once; who leaves waits no more."""
     clock = Clock()
     throttle = LoginThrottle(clock)
-    await throttle.wait("192.0.2.1")
-    throttle.failed("192.0.2.1", "alice", "a")
-    waiting = Deferred.fromCoroutine(throttle.wait("192.0.2.1"))
+    attempt = await throttle.begin("192.0.2.1")
+    attempt.failed("alice", "a")
+    attempt.release()
+    attempt.release()
+    waiting = Deferred.fromCoroutine(throttle.begin("192.0.2.1"))
     clock.advance(1)
     assert not waiting.called
     clock.advance(1)
-    assert waiting.called
-    waiting = Deferred.fromCoroutine(throttle.wait("192.0.2.1"))
+    (await waiting).release()
+    waiting = Deferred.fromCoroutine(throttle.begin("192.0.2.1"))
     waiting.cancel()
     with pytest.raises(CancelledError):
         await waiting
     assert clock.getDelayedCalls() == []
+    assert throttle.delay("192.0.2.1") == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_tries_that_wait_count() -> None:
+    """Who guesses on many connections at once waits as long as who guesses on one."""
+    clock = Clock()
+    throttle = LoginThrottle(clock, at_once=2, max_waiting=3)
+    attempts = [await throttle.begin("192.0.2.1") for _ in range(2)]
+    waiting = [Deferred.fromCoroutine(throttle.begin("192.0.2.1")) for _ in range(3)]
+    assert [round(call.getTime()) for call in clock.getDelayedCalls()] == [2, 4, 8]
+    with pytest.raises(LimitReached):
+        await throttle.begin("192.0.2.1")
+    (await throttle.begin("192.0.2.2")).release()  # others are not held up
+    attempts[0].failed("alice", "a")
+    for attempt in attempts:
+        attempt.release()
+    assert throttle.delay("192.0.2.1") == 15  # one failed, three wait
+    clock.advance(8)
+    for one in waiting:
+        (await one).release()
+    assert throttle.delay("192.0.2.1") == 2
+    assert not throttle._open
+    assert not throttle._waiting
+
+
+def test_what_cannot_be_told_apart_counts_each_time() -> None:
+    """A SCRAM proof is never the same twice: each wrong one is a guess."""
+    throttle = LoginThrottle(Clock())
+    for _ in range(2):
+        throttle.failed("192.0.2.1", "alice", None)
+    assert throttle.delay("192.0.2.1") == 4
+
+
+def test_intervals_between_log_ins() -> None:
+    """An account that comes back too soon is refused, and does not push its time on by that."""
+    clock = Clock()
+    intervals = LoginIntervals(clock, 60)
+    verifyObject(ILoginIntervals, intervals)
+    intervals.enter("alice")
+    intervals.enter("bob")
+    clock.advance(59)
+    with pytest.raises(TooSoon):
+        intervals.enter("alice")
+    clock.advance(1)
+    intervals.enter("alice")
+    assert list(intervals._last) == ["alice"]
+    never = LoginIntervals(clock, 0)
+    never.enter("alice")
+    never.enter("alice")
 
 
 def test_no_password_is_kept() -> None:

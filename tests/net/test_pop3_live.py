@@ -24,13 +24,15 @@ from mailplat.message.summary import summary_of
 from mailplat.model.account import Account
 from mailplat.model.errors import AuthenticationFailed
 from mailplat.net.factory import ConnectionFactory, SessionIds
-from mailplat.net.limits import ConnectionLimits, LoginThrottle
+from mailplat.net.limits import AccountConnections, ConnectionLimits
 from mailplat.net.pop3 import pop3_factory
 from mailplat.net.selfsigned import write_self_signed
 from mailplat.net.serving import Wiring
+from mailplat.net.throttle import LoginIntervals, LoginThrottle
 from mailplat.net.tls import CertificateFiles, TLSContexts, behind_tls
 from mailplat.proto.pop3.offers import Offers
 from mailplat.proto.pop3.server import ServerConversation
+from mailplat.sessions.login import LoginParts
 from mailplat.sessions.pop3 import Pop3Session
 from mailplat.store.memory.store import MemoryStore
 from mailplat.testing.agents import StringBody
@@ -79,9 +81,10 @@ class Server:
             return Pop3Session(
                 conversation,
                 link,
-                accounts=AnyAccounts(),  # type: ignore[arg-type]
+                log_ins=LoginParts(AnyAccounts(), throttle),  # type: ignore[arg-type]
+                connections=AccountConnections(),
+                intervals=LoginIntervals(reactor, 0),
                 store=self.store,
-                throttle=throttle,
             )
 
         factory: Any = pop3_factory(

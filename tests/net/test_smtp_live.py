@@ -34,6 +34,7 @@ from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.offers import Limits, Offers
 from mailplat.routes.local import LocalRoute
 from mailplat.routes.table import RouteTable
+from mailplat.sessions.login import LoginParts
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.queue_ids import QueueIds
 from mailplat.sessions.smtp.session import SmtpSession
@@ -90,12 +91,11 @@ class Server:
         self.trust.check_hostname = False
         accounts: Any = TwoAccounts()
         self.parts = SmtpParts(
-            accounts=accounts,
+            log_ins=LoginParts(accounts, LoginThrottle(reactor, delays=(0.0,))),
             routes=RouteTable([LocalRoute(accounts, ["example.org"])]),
             store=self.store,
             intakes=Intakes(reactor, str(directory)),
             chains=Chains([], reactor),
-            throttle=LoginThrottle(reactor, delays=(0.0,)),
             now=time,
             new_queue_id=QueueIds(time),
         )

@@ -28,10 +28,12 @@ from mailplat.model.errors import (
 from mailplat.model.flags import SEEN
 from mailplat.model.numset import NumSet
 from mailplat.model.peer import Peer
-from mailplat.net.limits import LoginThrottle
+from mailplat.net.limits import AccountConnections
+from mailplat.net.throttle import LoginIntervals, LoginThrottle
 from mailplat.proto.pop3.events import Login
 from mailplat.proto.pop3.offers import Offers
 from mailplat.proto.pop3.server import ServerConversation
+from mailplat.sessions.login import LoginParts
 from mailplat.sessions.pop3 import Pop3Options, Pop3Session
 from mailplat.store.memory.store import MemoryStore
 from mailplat.testing.agents import StringBody
@@ -125,6 +127,8 @@ class Room:
         self.store = MemoryStore(StoreSettings(self.clock, ""))
         self.accounts = OneAccount()
         self.throttle = LoginThrottle(self.clock)
+        self.connections = AccountConnections(2)
+        self.intervals = LoginIntervals(self.clock, 0)
 
     async def fill(self, messages: Sequence[bytes] = MESSAGES) -> IHome:
         """Put messages into Alice's INBOX."""
@@ -155,9 +159,10 @@ class Client:
         self.session = Pop3Session(
             self.conversation,
             self.link,
-            accounts=room.accounts,
+            log_ins=LoginParts(room.accounts, room.throttle),
+            connections=room.connections,
+            intervals=room.intervals,
             store=room.store,
-            throttle=room.throttle,
             options=options,
         )
 

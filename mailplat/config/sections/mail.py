@@ -20,6 +20,7 @@ __all__ = [
     "FolderUse",
     "PasswordScheme",
     "RoutesOptions",
+    "ScramAlgorithm",
     "StoreOptions",
 ]
 
@@ -41,6 +42,13 @@ class PasswordScheme(StrEnum):
 
     ARGON2ID = "ARGON2ID"
     BLF_CRYPT = "BLF-CRYPT"
+
+
+class ScramAlgorithm(StrEnum):
+    """What passwords can be proved by without being shown (RFC 5802)."""
+
+    SHA_256 = "SCRAM-SHA-256"
+    SHA_1 = "SCRAM-SHA-1"
 
 
 @attrs.frozen(kw_only=True)
@@ -92,6 +100,21 @@ class AccountsOptions:
         PasswordScheme.ARGON2ID,
         meaning="What new passwords are hashed with; those there are keep their own scheme.",
         precedent="RFC 9106",
+    )
+    scram: tuple[ScramAlgorithm, ...] = option(
+        (ScramAlgorithm.SHA_256,),
+        meaning="The SCRAM algorithms that new passwords get keys for, besides their hash, so that "
+        "clients need not show them. Whoever steals the keys may guess faster than from an "
+        "Argon2 hash; an empty list makes none.",
+        precedent="RFC 7677",
+    )
+    scram_iterations: int = option(
+        100_000,
+        unit="iterations",
+        least=4096,
+        most=10_000_000,
+        meaning="How much work SCRAM's keys are, for who guesses and for each log-in's client.",
+        precedent="RFC 7677 §4 (at least 4096)",
     )
     hash_threads: int = option(
         2,

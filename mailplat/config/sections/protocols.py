@@ -38,6 +38,12 @@ class SMTPOptions:
         meaning="How long a client may take for its next command.",
         precedent="RFC 5321 §4.5.3.2.7 (5 minutes)",
     )
+    login_timeout: Duration = option(
+        duration("3m"),
+        least=1,
+        meaning="How long a client of a submission port may take to log in.",
+        precedent="Dovecot (180 s)",
+    )
     block_timeout: Duration = option(
         duration("3m"),
         least=1,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mailplat.proto.sasl import PASSWORD_MECHANISMS, Mechanisms
+from mailplat.proto.sasl.exchange import Mechanisms
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 
 __all__ = ["Limits", "Offers"]
 
@@ -19,6 +20,7 @@ class Offers:
         clear_passwords: Whether a password may come without TLS (RFC 8314 §3 says no).
         mechanisms: For AUTH, in the order they are listed.
         retention: EXPIRE's argument, ``""`` is not announced (RFC 2449 §6.7).
+        login_delay: LOGIN-DELAY's argument in seconds, 0 is not announced (RFC 2449 §6.5).
         implementation: IMPLEMENTATION's argument, ``""`` is not announced (RFC 2449 §6.9).
     """
 
@@ -28,6 +30,7 @@ class Offers:
     mechanisms: Mechanisms = field(default_factory=lambda: PASSWORD_MECHANISMS)
     retention: str = "NEVER"
     implementation: str = "mailplat"
+    login_delay: int = 0
 
 
 @dataclass(frozen=True, slots=True)

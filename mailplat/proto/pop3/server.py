@@ -21,11 +21,13 @@ from enum import Flag, auto
 
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.errors import AuthenticationFailed, MailError, Unavailable
-from mailplat.proto import sasl
+from mailplat.proto.sasl import exchange as sasl
 from mailplat.proto.pop3.dots import DotStuffer, stuffed
 from mailplat.proto.pop3.events import Event, Listing, Login, Quit, Retrieve, StartTLS, Top
 from mailplat.proto.pop3.maildrop import Maildrop
 from mailplat.proto.pop3.offers import Limits, Offers
+from mailplat.proto.sasl import exchange as sasl
+from mailplat.proto.sasl.exchange import Mechanisms
 
 __all__ = ["COMMANDS", "ServerConversation", "State"]
 
@@ -59,6 +61,8 @@ class ServerConversation:
         closing: Whether the connection ends once the bytes to send are sent.
         midway: Whether an answer has begun and not ended, so that no other can be given.
         utf8: Whether the client asked for UTF-8 (RFC 6856 §2.1).
+        mechanisms: Tells what AUTH takes as things stand; that of the port until a session knows
+            more of its connection.
     """
 
     def __init__(self, offers: Offers, limits: Limits | None = None, *, tls: bool = False) -> None:
@@ -66,6 +70,7 @@ class ServerConversation:
         self.closing = False
         self.midway = False
         self.utf8 = False
+        self.mechanisms: Callable[[], Mechanisms] = lambda: offers.mechanisms
         self._offers = offers
         self._limits = limits or Limits()
         self._tls = tls
@@ -150,7 +155,7 @@ class ServerConversation:
         self._maildrop = maildrop
         self.state = State.TRANSACTION
         self._failures = 0
-        self._asked = None
+        self._asked = self._exchange = None
         self._ok(f"{maildrop.count} messages ({maildrop.octets} octets)")
 
     def message(self, content: bytes) -> None:
@@ -191,12 +196,13 @@ class ServerConversation:
         """
         asked, self._asked = self._asked, None
         words = error.public
+        if isinstance(asked, Login):
+            self._exchange = None
+            self._deny(error)
+            return
         if isinstance(asked, Quit):
             words = f"Some deleted messages not removed: {words}"
             self.closing = True
-        elif isinstance(asked, Login) and isinstance(error, AuthenticationFailed):
-            self._failures += 1
-            self.closing = self._failures >= self._limits.failures
         self._error(f"[{error.pop3_code}] {words}" if error.pop3_code else words)
 
     def shut_down(self) -> None:
@@ -274,14 +280,14 @@ class ServerConversation:
         words = argument.split()
         mechanisms = self._mechanisms()
         if not words:  # Outlook asks so, with a trailing blank
-            self._lines("Mechanisms follow", mechanisms)
+            self._lines("Mechanisms follow", list(mechanisms))
             return None
         name = words[0].decode("ascii", "replace").upper()
         if name not in mechanisms or len(words) > 2:
             self._fault("That mechanism is not offered")
             return None
         self._mechanism = name
-        self._exchange = self._offers.mechanisms[name]()
+        self._exchange = mechanisms[name]()
         return self._step(sasl.begin(self._exchange, words[1] if len(words) > 1 else None))
 
     def _step(self, step: sasl.Step) -> Event | None:
@@ -289,20 +295,30 @@ class ServerConversation:
         if isinstance(step, sasl.Challenge):
             self._output.append(b"+ " + step.line + b"\r\n")
             return None
+        if not isinstance(step, sasl.Failed):
+            return Login(self._mechanism, step)
         self._exchange = None
-        if isinstance(step, sasl.Failed):
+        if step.failure is sasl.Failure.REFUSED:
+            self._deny(AuthenticationFailed())
+        else:
             self._fault(f"Not logged in: {step.failure.value}")
-            return None
-        return Login(self._mechanism, step)
+        return None
 
-    def _mechanisms(self) -> list[str]:
-        """Name the mechanisms that may be used as things stand."""
-        clear = self._tls or self._offers.clear_passwords
-        return [
-            name
-            for name in self._offers.mechanisms
-            if clear or name not in sasl.PASSWORD_MECHANISMS
-        ]
+    def continue_login(self, answer: sasl.Answer) -> None:
+        """Answer a login that asked for more than yes or no; the exchange goes on."""
+        assert self._exchange is not None
+        self._asked = None
+        self._asked = self._step(sasl.go_on(self._exchange, answer))
+
+    def _deny(self, error: MailError) -> None:
+        """Answer a login that failed, and count it (RFC 3206 §4)."""
+        self._failures += isinstance(error, AuthenticationFailed)
+        self.closing = self._failures >= self._limits.failures
+        self._error(f"[{error.pop3_code}] {error.public}" if error.pop3_code else error.public)
+
+    def _mechanisms(self) -> Mechanisms:
+        """Give the mechanisms that may be used as things stand: none in clear, but where allowed."""
+        return self.mechanisms() if self._tls or self._offers.clear_passwords else {}
 
     def _read_stls(self, argument: bytes) -> Event | None:
         if argument:
@@ -334,6 +350,8 @@ class ServerConversation:
             lines.append("STLS")
         if offers.retention:
             lines.append(f"EXPIRE {offers.retention}")
+        if offers.login_delay:
+            lines.append(f"LOGIN-DELAY {offers.login_delay}")
         if offers.implementation:
             lines.append(f"IMPLEMENTATION {offers.implementation}")
         self._lines("Capabilities follow", lines)

@@ -65,6 +65,7 @@ class ServerConversation:
             more of its connection.
         closing: Whether the connection ends once the bytes to send are sent.
         proxy: Whether the client may say whom it speaks for, by XCLIENT.
+        refused: Called with each refusal that the client is told, whoever made it.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class ServerConversation:
         self.mechanisms: Callable[[], Mechanisms] = lambda: offers.mechanisms
         self.closing = False
         self.proxy = False
+        self.refused: Callable[[Reply], object] | None = None
         self._name = name
         self._offers = offers
         self._limits = limits
@@ -469,6 +471,8 @@ class ServerConversation:
 
     def _say(self, reply: Reply, *, enhanced: bool = True) -> None:
         self._output.append(format_reply(reply, enhanced=enhanced))
+        if reply.code >= 400 and self.refused is not None:
+            self.refused(reply)
         if reply.code == 421 or reply in words.LAST_WORDS:
             self._close()
         elif reply.permanent:

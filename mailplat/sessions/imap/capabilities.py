@@ -84,7 +84,7 @@ def _before_login(state: SessionState) -> Iterable[str]:
     if state.link.peer.tls is None and state.services.options.offers_tls:
         yield "STARTTLS"
     if log_in_allowed(state):
-        for mechanism in state.services.mechanisms:
+        for mechanism in state.mechanisms:
             yield f"AUTH={mechanism}"
     else:
         yield "LOGINDISABLED"  # RFC 9051 §6.2.3

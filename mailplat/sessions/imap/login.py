@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
+from mailplat.model.account import Account
 from mailplat.model.credentials import Credentials, PasswordCredentials
 from mailplat.model.errors import AuthenticationFailed
 from mailplat.proto.imap import responses
@@ -118,7 +119,7 @@ async def login(state: SessionState, command: Login) -> None:
     if not log_in_allowed(state):
         state.conversation.no("Log-in needs TLS here", "PRIVACYREQUIRED")  # RFC 5530 §3
         return
-    await _present(state, PasswordCredentials(command.user, command.password))
+    await _judged(state, PasswordCredentials(command.user, command.password))
 
 
 async def authenticate(state: SessionState, command: Authenticate) -> None:
@@ -126,7 +127,7 @@ async def authenticate(state: SessionState, command: Authenticate) -> None:
     if not log_in_allowed(state):
         state.conversation.no("Log-in needs TLS here", "PRIVACYREQUIRED")
         return
-    start = state.services.mechanisms.get(command.mechanism)
+    start = state.mechanisms.get(command.mechanism)
     if start is None:
         state.conversation.no("No such authentication mechanism", "CANNOT")
         return
@@ -143,14 +144,20 @@ async def authenticate_response(state: SessionState, event: AuthenticateResponse
 
 
 async def _step(state: SessionState, step: sasl.Step) -> None:
+    while not isinstance(step, sasl.Challenge | sasl.Failed):
+        outcome = await _judged(state, step)
+        if outcome is None:
+            return
+        assert state.exchange is not None
+        step = sasl.go_on(state.exchange, outcome)
     if isinstance(step, sasl.Challenge):
         state.conversation.challenge(step.line)
         return
     state.exchange = None
-    if isinstance(step, sasl.Failed):
+    if step.failure is sasl.Failure.REFUSED:
+        _refuse(state, AuthenticationFailed())
+    else:
         state.conversation.bad(_WORDS[step.failure])
-        return
-    await _present(state, step)
 
 
 _WORDS = {
@@ -160,36 +167,34 @@ _WORDS = {
 }
 
 
-async def _present(state: SessionState, credentials: Credentials) -> None:
-    """Check credentials, after whatever delay the address earned before."""
-    throttle, address = state.services.throttle, state.link.peer.address
-    await throttle.wait(address)
+async def _judged(state: SessionState, credentials: Credentials) -> sasl.Answer | None:
+    """Find out what credentials are worth; give what the exchange has to be told, if it goes on."""
     try:
-        if credentials.authzid not in ("", credentials.authcid):
-            raise AuthenticationFailed(f"{credentials.authcid} may not act for another")
-        account = await state.services.accounts.check_password(
-            credentials.authcid, credentials.password
-        )
+        outcome = await state.log_ins.judge(credentials)
+        if not isinstance(outcome, Account):
+            return outcome
+        state.exchange = None
+        await state.log_in(outcome)
     except AuthenticationFailed as error:
-        throttle.failed(address, credentials.authcid, credentials.password)
-        _log.info(
-            "{session} log-in of {account} from {address} failed: {reason}",
-            session=state.link.session_id,
-            account=credentials.authcid,
-            address=address,
-            reason=error.reason,
-        )
-        state.conversation.refuse(error)
-        state.login_failures += 1
-        if state.login_failures >= state.services.options.login_failures:
-            state.conversation.bye("Too many log-ins failed")
-        return
-    throttle.succeeded(address)
-    await state.log_in(account)
+        state.exchange = None
+        _refuse(state, error)
+        return None
+    except BaseException:
+        state.exchange = None
+        raise
     _log.info(
         "{session} {account} logged in from {address}",
         session=state.link.session_id,
-        account=account.name,
-        address=address,
+        account=outcome.name,
+        address=state.link.peer.address,
     )
     state.conversation.ok("Logged in", _code(state))
+    return None
+
+
+def _refuse(state: SessionState, error: AuthenticationFailed) -> None:
+    """Answer a log-in that failed, and count it."""
+    state.conversation.refuse(error)
+    state.login_failures += 1
+    if state.login_failures >= state.services.options.login_failures:
+        state.conversation.bye("Too many log-ins failed")

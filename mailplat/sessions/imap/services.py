@@ -9,10 +9,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.bodies import IIntakes
-from mailplat.interfaces.net import IAccountConnections, ILoginThrottle
+from mailplat.interfaces.net import IAccountConnections
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
+from mailplat.model.peer import Peer
 from mailplat.proto.sasl.exchange import Mechanisms
+from mailplat.sessions.login import LoginParts
 from mailplat.sessions.imap.extending import Extensions
 from mailplat.sessions.imap.switches import ClientRule
 
@@ -59,8 +61,8 @@ class IMAPServices:
         store: Everybody's mail.
         intakes: Take the bytes of appended messages.
         logins: Counts the sessions of each account.
-        throttle: Slows down who guesses passwords.
-        mechanisms: SASL mechanisms that are offered where log-in is allowed.
+        log_ins: Find out whose credentials these are.
+        mechanisms: Tells the SASL mechanisms that are offered to whom, where log-in is allowed.
         clock: For IDLE and for waiting.
         now: The time, seconds since 1970 UTC.
         scan_limits: How far a message is taken apart.
@@ -72,8 +74,8 @@ class IMAPServices:
     store: IStore
     intakes: IIntakes
     logins: IAccountConnections
-    throttle: ILoginThrottle
-    mechanisms: Mechanisms
+    log_ins: LoginParts
+    mechanisms: Callable[[Peer], Mechanisms]
     clock: IReactorTime
     now: Callable[[], float]
     scan_limits: ScanLimits

@@ -220,4 +220,5 @@ class IMAPSession:
         if state.idling is not None:
             idling, state.idling = state.idling, None
             idling.drop()
+        state.log_ins.drop()
         state.log_out()

@@ -15,11 +15,12 @@ from mailplat.model.errors import NotPermitted, Unavailable
 from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.conversation import ServerConversation
-from mailplat.proto.sasl.exchange import Exchange
+from mailplat.proto.sasl.exchange import Exchange, Mechanisms
 from mailplat.sessions.homes import home_of
 from mailplat.sessions.imap.appending import Appending
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.services import IMAPServices
+from mailplat.sessions.login import LogIn
 from mailplat.sessions.imap.switches import switches_of_account
 
 __all__ = ["SessionState"]
@@ -56,6 +57,7 @@ class SessionState:
         exchange: The running AUTHENTICATE.
         appending: The running APPEND or REPLACE.
         idling: The running IDLE.
+        log_ins: Finds out whose credentials these are.
         login_failures: How many log-ins failed.
         client_id: What the client said of itself, by names in lower case.
         switched_off: Capabilities that this client is not offered, in capitals.
@@ -72,11 +74,17 @@ class SessionState:
         self.exchange: Exchange | None = None
         self.appending: Appending | None = None
         self.idling: _Idling | None = None
+        self.log_ins = LogIn(services.log_ins, link)
         self.login_failures = 0
         self.client_id: Mapping[str, str] = {}
         self.switched_off: frozenset[str] = frozenset()
         self._home: IHome | None = None
         self._switch()
+
+    @property
+    def mechanisms(self) -> Mechanisms:
+        """What AUTHENTICATE takes on this connection, as things stand."""
+        return self.services.mechanisms(self.link.peer)
 
     @property
     def home(self) -> IHome:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mailplat.interfaces.agents import RELAY_AGENT
 from mailplat.interfaces.bodies import IIntakes
 from mailplat.interfaces.filters import IChains
+from mailplat.interfaces.hooks import IQueueHooks
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.spool import ISpool
 from mailplat.interfaces.store import IStore
@@ -61,6 +62,7 @@ class SmtpParts:
         spool: Takes mail for other servers, or that is held; None where there is none.
         agents: The delivery agents that there are; mail that leads to another is refused at RCPT.
         rates: How much mail each account may send.
+        hooks: Told of what goes into the queue; None for nobody.
     """
 
     routes: IRoutes
@@ -73,3 +75,4 @@ class SmtpParts:
     spool: ISpool | None = None
     agents: Container[str] = frozenset({RELAY_AGENT})
     rates: AccountRates = field(default_factory=AccountRates.unlimited)
+    hooks: IQueueHooks | None = None

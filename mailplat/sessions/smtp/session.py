@@ -17,16 +17,14 @@ from collections.abc import Sequence
 from twisted.logger import Logger
 
 from mailplat.interfaces.filters import Context, Stage
-from mailplat.interfaces.filters import Mail as FilteredMail
 from mailplat.interfaces.net import ILink
 from mailplat.interfaces.routes import Destination, Local, Refused, Remote
-from mailplat.message import trace
 from mailplat.model.account import Account
 from mailplat.model.credentials import Credentials
-from mailplat.model.envelope import Envelope, Recipient, Sender
+from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.errors import AuthenticationFailed, MailError
 from mailplat.model.reply import Reply
-from mailplat.model.verdict import Action, AddHeader
+from mailplat.model.verdict import Action
 from mailplat.net.shield import shielded
 from mailplat.proto.smtp.commands import (
     Block,
@@ -46,8 +44,10 @@ from mailplat.proto.smtp.commands import (
 from mailplat.proto.smtp.server import ServerConversation
 from mailplat.proto.smtp.xclient import Introduction
 from mailplat.sessions.login import LogIn
+from mailplat.sessions.smtp.deciding import Deciding
 from mailplat.sessions.smtp.delivery import Delivery, Parcel
-from mailplat.sessions.smtp.incoming import Finished, Incoming, edited
+from mailplat.sessions.smtp.filtering import Filtering
+from mailplat.sessions.smtp.incoming import Finished, Incoming
 from mailplat.sessions.smtp.options import SmtpOptions, SmtpParts
 from mailplat.sessions.smtp.policy import introduced, told_of
 from mailplat.sessions.smtp.submission import Submission
@@ -63,7 +63,6 @@ _NO_SPOOL = Reply.of(550, "This server sends no mail to other servers", "5.7.1")
 _AUTH_UNAVAILABLE = Reply.of(454, "Temporary authentication failure", "4.7.0")
 _NO_SUCH_LOGIN = Reply.of(550, "There is nobody of that name here", "5.7.1")
 _TOO_MANY = Reply.of(421, "Too many connections; please try again later", "4.7.0")
-_LOOP = Reply.of(554, "Too many hops: the message goes round in circles", "5.4.6")
 
 
 class SmtpSession:
@@ -90,11 +89,10 @@ class SmtpSession:
         self._parts = parts
         self._options = options
         self._context = self._new_context()
-        self._chain = parts.chains.open_chain(self._context)
-        self._log_ins = LogIn(parts.log_ins, link)
-        self._delivery = Delivery(parts.store, parts.spool, options.quarantine)
         self._submission = Submission(parts.routes, options.submissions, options.hostname)
-        self._before_mail: dict[Stage, Noted] = {}  # what filters want of every mail to come
+        self._begin_filtering()
+        self._log_ins = LogIn(parts.log_ins, link)
+        self._delivery = Delivery(parts.store, parts.spool, parts.hooks)
         self._transaction = Transaction()
         self._incoming: Incoming | None = None
         self._extended = False
@@ -105,10 +103,18 @@ class SmtpSession:
             self._link.session_id, self._options.listener, self._link.peer, protocol=protocol
         )
 
+    def _begin_filtering(self) -> None:
+        parts, options = self._parts, self._options
+        self._filters = Filtering(parts.chains, self._context)
+        self._conversation.refused = self._filters.told
+        self._deciding = Deciding(
+            self._context, self._filters, self._submission, parts.routes, options
+        )
+
     async def opened(self) -> None:
         """Greet, or turn the client away (RFC 5321 §3.1)."""
         self._conversation.proxy = self._link.peer.address in self._options.policy.proxies
-        refusal = await self._ask_before_mail(Stage.CONNECT)
+        refusal = await self._filters.ask_before_mail(Stage.CONNECT)
         if refusal is not None:
             code = 421 if refusal.transient else 554
             refusal = Reply(code, refusal.lines, refusal.status)
@@ -120,6 +126,7 @@ class SmtpSession:
         Raises:
             MailError: It cannot be done; the connection tells the client.
         """
+        self._filters.begin(event, self._transaction.queue_id)
         try:
             match event:
                 case Block():
@@ -149,12 +156,13 @@ class SmtpSession:
             if isinstance(event, Block):
                 self._reset_transaction()
             raise
+        self._filters.begin(None)
 
     async def closed(self) -> None:
         """Let go of a message that will never be complete, and tell the filters."""
         self._log_ins.drop()
         self._reset_transaction()
-        await self._chain.ask(Stage.DISCONNECT)
+        await self._filters.end()
 
     # -- small things
 
@@ -164,15 +172,6 @@ class SmtpSession:
             self._conversation.accept()
         else:
             self._conversation.answer(refusal)
-
-    async def _ask(self, stage: Stage, noted: Noted, *subject: object) -> Reply | None:
-        """Ask the filters; give their refusal, or note what else they want."""
-        return noted.add(await self._chain.ask(stage, *subject))
-
-    async def _ask_before_mail(self, stage: Stage, *subject: object) -> Reply | None:
-        """Ask the filters about the connection; what they want holds until they are asked again."""
-        noted = self._before_mail[stage] = Noted()
-        return await self._ask(stage, noted, *subject)
 
     def _must_log_in(self) -> Reply | None:
         if not self._options.submission or self._context.account is not None:
@@ -199,7 +198,7 @@ class SmtpSession:
 
     async def _hello(self, verb: str, name: str) -> None:
         self._context.peer = self._link.peer
-        refusal = await self._ask_before_mail(Stage.HELLO, name)
+        refusal = await self._filters.ask_before_mail(Stage.HELLO, name)
         if refusal is None:
             self._reset_transaction()
             self._context.helo = name
@@ -220,14 +219,13 @@ class SmtpSession:
             self._conversation.answer(_TOO_MANY)
             return
         self._reset_transaction()
-        await self._chain.ask(Stage.DISCONNECT)
+        await self._filters.end()
         self._context = self._new_context()
         self._context.account = account
         self._context.helo = introduction.helo or ""
-        self._chain = self._parts.chains.open_chain(self._context)
-        self._before_mail.clear()
+        self._begin_filtering()
         self._extended = introduction.protocol != "SMTP"
-        refusal = await self._ask_before_mail(Stage.CONNECT)
+        refusal = await self._filters.ask_before_mail(Stage.CONNECT)
         if refusal is None:
             self._conversation.accept()
         else:  # the proxy may try again, the client may not
@@ -238,8 +236,7 @@ class SmtpSession:
         self._reset_transaction()
         self._context.helo = ""
         self._context.account = None
-        self._before_mail.pop(Stage.HELLO, None)
-        self._before_mail.pop(Stage.AUTH, None)
+        self._filters.forget_client()
         self._conversation.accept()
         self._link.start_tls()
 
@@ -247,9 +244,11 @@ class SmtpSession:
         try:
             outcome = await self._log_ins.judge(credentials)
         except AuthenticationFailed as error:
-            self._conversation.answer(Reply.to_error(error))
-        except MailError:
-            self._conversation.answer(_AUTH_UNAVAILABLE)  # RFC 4954 §6
+            refusal = Reply.to_error(error)
+            self._conversation.answer(self._filters.by("accounts", refusal, error.reason))
+        except MailError as error:
+            refusal = _AUTH_UNAVAILABLE  # RFC 4954 §6
+            self._conversation.answer(self._filters.by("accounts", refusal, error.reason))
         else:
             if isinstance(outcome, Account):
                 self._reply(await self._logged_in(outcome))
@@ -257,7 +256,7 @@ class SmtpSession:
                 self._conversation.continue_login(outcome)
 
     async def _logged_in(self, account: Account) -> Reply | None:
-        refusal = await self._ask_before_mail(Stage.AUTH, account)
+        refusal = await self._filters.ask_before_mail(Stage.AUTH, account)
         if refusal is not None:
             return refusal
         self._context.account = account
@@ -285,9 +284,8 @@ class SmtpSession:
         if refusal is None:
             self._context.sender = sender
             self._transaction.sender = sender.address
-            for noted in self._before_mail.values():
-                self._transaction.noted.merge(noted)
-            refusal = await self._ask(Stage.SENDER, self._transaction.noted, sender)
+            self._filters.begin_mail(self._transaction.noted)
+            refusal = await self._filters.ask(Stage.SENDER, self._transaction.noted, sender)
         if refusal is not None:
             self._reset_transaction()
         self._reply(refusal or answer)
@@ -296,13 +294,15 @@ class SmtpSession:
         transaction, routes = self._transaction, self._parts.routes
         local = routes.is_local_domain(recipient.address.domain)
         if self._context.account is None and not local:
-            return _NO_RELAY
+            return self._filters.by("routes", _NO_RELAY)
         destinations = await routes.route(recipient.address, transaction.sender)
         noted = Noted()
         refusal = self._parts.rates.refusal(self._context.account, len(transaction.accepted) + 1)
+        if refusal is not None:
+            self._filters.by("limits", refusal)
         refusal = refusal or await self._unreachable(destinations)
         if refusal is None:
-            refusal = await self._ask(Stage.RECIPIENT, noted, recipient)
+            refusal = await self._filters.ask(Stage.RECIPIENT, noted, recipient)
         if refusal is not None:
             self.log.info(
                 "{session}: refused <{recipient}>: {code} {status} {text}",
@@ -332,13 +332,15 @@ class SmtpSession:
                 case Local(account):
                     over = await self._delivery.over_quota(account.name, size)
                     if over is not None:
-                        return over
+                        return self._filters.by("limits", over)
                 case Remote(_, agent):
                     if self._parts.spool is None or agent not in self._parts.agents:
-                        return _NO_SPOOL
+                        return self._filters.by("routes", _NO_SPOOL)
                 case Refused(reply):
                     refusal = refusal or reply
-        return refusal if all(isinstance(one, Refused) for one in destinations) else None
+        if refusal is None or not all(isinstance(one, Refused) for one in destinations):
+            return None
+        return self._filters.by("routes", refusal)
 
     # -- the message
 
@@ -346,7 +348,7 @@ class SmtpSession:
         transaction = self._transaction
         refusal = self._parts.rates.take(self._context.account, len(transaction.accepted))
         if refusal is not None:
-            self._conversation.answer(refusal)
+            self._conversation.answer(self._filters.by("limits", refusal))
             return
         transaction.queue_id = self._parts.new_queue_id()
         transaction.front = front(self._context)
@@ -369,7 +371,9 @@ class SmtpSession:
         await incoming.receive(block.data)
         refusal = None
         if incoming.header is not None and not asked:
-            refusal = await self._ask(Stage.HEADERS, self._transaction.noted, incoming.header)
+            refusal = await self._filters.ask(
+                Stage.HEADERS, self._transaction.noted, incoming.header
+            )
         if refusal is not None:
             self._reset_transaction(refusal)
             self._conversation.answer(refusal)
@@ -383,11 +387,12 @@ class SmtpSession:
     async def _decide(self, incoming: Incoming) -> Sequence[Reply]:
         """The message is complete: say what becomes of it, and see to it."""
         message = await incoming.finish()
-        noted, parcel = self._transaction.noted, None
+        transaction, now = self._transaction, int(self._parts.now())
+        noted, parcel = transaction.noted, None
         try:
-            refusal, message = await self._filtered(message)
+            refusal, message = await self._deciding.filtered(transaction, message, now)
             if refusal is None and noted.action is not Action.DISCARD:
-                parcel = await self._parcel(message)
+                parcel = await self._deciding.parcel(transaction, message, now)
         finally:
             if parcel is None:
                 message.body.close()
@@ -404,62 +409,6 @@ class SmtpSession:
             self._log_refusal(refusal, error.reason)
             return (refusal,)
 
-    async def _filtered(self, message: Finished) -> tuple[Reply | None, Finished]:
-        """Ask the filters about the whole message, and make the changes that they want."""
-        context, noted = self._context, self._transaction.noted
-        if trace.received_count(message.header) > self._options.max_received:
-            return _LOOP, message
-        assert context.sender is not None
-        if context.account is not None and self._options.submission:
-            refusal, wanted = await self._submission.look(
-                context.account,
-                context.sender.address,
-                message.header,
-                self._transaction.queue_id,
-                int(self._parts.now()),
-            )
-            if refusal is not None:
-                return refusal, message
-            noted.changes.extend(wanted)
-        mail = FilteredMail(
-            self._transaction.queue_id,
-            Envelope(context.sender, tuple(context.recipients)),
-            message.header,
-            message.body,
-            tuple(noted.changes),
-        )
-        refusal = await self._ask(Stage.MESSAGE, noted, mail)
-        if refusal is not None or noted.action is Action.DISCARD:
-            return refusal, message
-        changes = noted.changes
-        if noted.action is Action.QUARANTINE:
-            changes.append(AddHeader("X-Quarantine-Reason", noted.reason))
-        before, after = self._transaction.front, front(context)
-        if changes or after != before:
-            message = await edited(message, len(before), after, changes, self._options.scan)
-        return None, message
-
-    async def _parcel(self, message: Finished) -> Parcel:
-        """Put down where each recipient's copy goes; filters may have added some."""
-        context, transaction = self._context, self._transaction
-        assert context.sender is not None
-        destinations: dict[Recipient, Sequence[Destination]] = {}
-        rewritten = context.sender.address != transaction.sender
-        for recipient in context.recipients:
-            known = transaction.destinations.get(recipient)
-            if known is None or (known and rewritten):
-                known = await self._parts.routes.route(recipient.address, context.sender.address)
-            destinations[recipient] = known
-        return Parcel(
-            queue_id=transaction.queue_id,
-            sender=context.sender,
-            destinations=destinations,
-            message=message,
-            front=len(front(context)),
-            arrived=int(self._parts.now()),
-            action=transaction.noted.action,
-        )
-
     async def _deliver(self, parcel: Parcel) -> Sequence[Reply]:
         """Store the message; the answers are in the order of the accepted recipients."""
         if not self._options.lmtp:
@@ -468,6 +417,7 @@ class SmtpSession:
             return (self._taken(),)
         outcomes = await shielded(self._delivery.deliver_each(parcel))
         self._log_fate("accepted", parcel.message)
+        outcomes.update(self._transaction.refused)
         return [outcomes.get(one) or self._taken() for one in self._transaction.accepted]
 
     def _taken(self) -> Reply:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mailplat.model.reply import Reply
-from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.commands import Block, Event, Reset, Spoiled, StartTLS
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers
 from mailplat.proto.smtp.server import ServerConversation

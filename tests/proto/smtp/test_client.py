@@ -14,7 +14,7 @@ from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import BodyType, Recipient, Sender
 from mailplat.model.reply import Reply
-from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.client import ClientConversation
 from mailplat.proto.smtp.client_events import (
     ClientEvent,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailplat.model.address import Address
 from mailplat.model.envelope import BodyType, Notify, Recipient, Return, Sender
-from mailplat.proto.sasl import PASSWORD_MECHANISMS
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
 from mailplat.proto.smtp.offers import Limits, Offers
 from mailplat.proto.smtp.parse import (
     CommandFault,

@@ -1,4 +1,4 @@
-"""Tests for `mailplat.proto.sasl`."""
+"""Tests for `mailplat.proto.sasl.password` and what carries it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailplat.model.credentials import PasswordCredentials
-from mailplat.proto.sasl import (
+from mailplat.proto.sasl.exchange import (
     MAX_RESPONSE,
-    PASSWORD_MECHANISMS,
     Challenge,
     Failed,
     Failure,
-    LoginExchange,
-    PlainExchange,
     begin,
     respond,
 )
+from mailplat.proto.sasl.password import PASSWORD_MECHANISMS, LoginExchange, PlainExchange
 
 MALFORMED = Failed(Failure.MALFORMED)
 

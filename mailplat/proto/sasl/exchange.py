@@ -1,14 +1,17 @@
-"""SASL exchanges, the server's side (RFC 4422): PLAIN (RFC 4616) and LOGIN (draft-murchison).
+"""What all SASL exchanges of the server have in common, and how lines of base64 carry them.
 
-An exchange is one try to log in.  It decides nothing: it ends with the credentials that the
-client presented, and the session asks the accounts what they are worth.  SMTP, IMAP and POP3 put
-the same exchanges on lines of base64; `begin` and `respond` read such lines for all of them.
+An exchange is one try to log in (RFC 4422).  It decides nothing that needs knowledge of accounts:
+it ends with what the client presented, and the session finds out what that is worth.  Some
+mechanisms ask in between (SCRAM wants the account's keys, OAUTHBEARER hears that a token was
+refused): then the session's answer goes back in by `go_on`.  SMTP, IMAP and POP3 put the same
+exchanges on lines of base64; `begin` and `respond` read such lines for all of them.
 
 Invariants:
 
 - Bytes in, a step out: no exchange knows a connection, a clock or an account.
 - Every step is bounded: a response above `MAX_RESPONSE` bytes fails the exchange.
-- After `Failed` or credentials an exchange is spent, and is thrown away.
+- After `Failed`, or credentials that are not `ScramRequest` or `TokenCredentials`, an exchange is
+  spent, and is thrown away.
 - No text here quotes what the client sent: it may be a password.
 """
 
@@ -19,23 +22,25 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from mailplat.model.credentials import Credentials, PasswordCredentials
+from mailplat.model.credentials import Credentials, Denied, ScramKeys
 
 __all__ = [
+    "MAX_FIELD",
     "MAX_RESPONSE",
-    "PASSWORD_MECHANISMS",
+    "Answer",
+    "AskingExchange",
     "Challenge",
     "Exchange",
     "Failed",
     "Failure",
-    "LoginExchange",
     "Mechanisms",
-    "PlainExchange",
     "Step",
     "begin",
+    "go_on",
     "respond",
+    "text_of",
 ]
 
 MAX_RESPONSE = 9216
@@ -75,6 +80,9 @@ class Failed:
 
 Step = Challenge | Credentials | Failed
 
+Answer = ScramKeys | Denied
+"""What a session tells an exchange that asked, where a yes or a no of the protocol is not all."""
+
 
 class Exchange(Protocol):
     """One try to log in, by one mechanism."""
@@ -86,59 +94,20 @@ class Exchange(Protocol):
         """Take the client's answer to the last challenge."""
 
 
+@runtime_checkable
+class AskingExchange(Exchange, Protocol):
+    """An exchange whose credentials may have an answer."""
+
+    def answer(self, answer: Answer) -> Step:
+        """Take what the session found out."""
+
+
 Mechanisms = Mapping[str, Callable[[], Exchange]]
 """Mechanism names in capitals, in the order they are offered, and what starts an exchange.
 
-What a mechanism needs to know of its connection or its server (a certificate's name, a channel
-binding, a source of nonces) is bound into the callable by whoever makes the mapping.
+What a mechanism needs to know of its connection or its server (a certificate, a channel binding,
+a nonce) is bound into the callable by whoever makes the mapping.
 """
-
-
-class PlainExchange:
-    """PLAIN: ``[authzid] NUL authcid NUL passwd`` in one message (RFC 4616 §2)."""
-
-    def start(self, initial: bytes | None) -> Step:
-        """Read the initial response, or ask for it by an empty challenge."""
-        return Challenge(b"") if initial is None else self.receive(initial)
-
-    def receive(self, response: bytes) -> Step:
-        """Read the one message there is."""
-        fields = response.split(b"\0")
-        if len(fields) != 3:
-            return Failed(Failure.MALFORMED)
-        authzid, authcid, password = map(_text, fields)
-        if authzid is None or authcid is None or password is None:
-            return Failed(Failure.MALFORMED)
-        if not authcid or not password:  # never verifies (RFC 4616 §2)
-            return Failed(Failure.REFUSED)
-        return PasswordCredentials(authcid, password, authzid)
-
-
-class LoginExchange:
-    """LOGIN: the name, then the password (draft-murchison-sasl-login §2.2)."""
-
-    def __init__(self) -> None:
-        self._name = ""
-
-    def start(self, initial: bytes | None) -> Step:
-        """Ask for the name; a client that sent it already is asked for the password."""
-        return Challenge(b"Username:") if initial is None else self.receive(initial)
-
-    def receive(self, response: bytes) -> Step:
-        """Read the name first, then the password."""
-        text = _text(response)
-        if text is None or "\0" in text:
-            return Failed(Failure.MALFORMED)
-        if not text:
-            return Failed(Failure.REFUSED)
-        if not self._name:
-            self._name = text
-            return Challenge(b"Password:")
-        return PasswordCredentials(self._name, text)
-
-
-PASSWORD_MECHANISMS: Mechanisms = {"PLAIN": PlainExchange, "LOGIN": LoginExchange}
-"""The mechanisms that show the server a password: for TLS only, unless configured otherwise."""
 
 
 def begin(exchange: Exchange, initial: bytes | None) -> Step:
@@ -165,6 +134,17 @@ def respond(exchange: Exchange, line: bytes) -> Step:
     return data if isinstance(data, Failed) else exchange.receive(data)
 
 
+def go_on(exchange: Exchange, answer: Answer) -> Step:
+    """Give an exchange the session's answer to what it asked.
+
+    Raises:
+        RuntimeError: It never asks: the session erred.
+    """
+    if not isinstance(exchange, AskingExchange):
+        raise RuntimeError("an answer to an exchange that did not ask")
+    return exchange.answer(answer)
+
+
 def _decode(line: bytes) -> bytes | Failed:
     if len(line) > (MAX_RESPONSE + 2) // 3 * 4:
         return Failed(Failure.TOO_LONG)
@@ -176,7 +156,7 @@ def _decode(line: bytes) -> bytes | Failed:
         return Failed(Failure.MALFORMED)
 
 
-def _text(field: bytes) -> str | None:
+def text_of(field: bytes) -> str | None:
     """Read one field; None if it is too long or no UTF-8."""
     if len(field) > MAX_FIELD:
         return None

@@ -1,0 +1,1 @@
+"""SASL (RFC 4422), both sides: exchanges as pure state machines, a module a family of mechanisms."""
