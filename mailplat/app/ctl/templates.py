@@ -227,7 +227,7 @@ from mailplat.testing import accounts
 class TestAccounts(accounts.AccountsContract):
     @pytest_twisted.async_yield_fixture
     async def accounts(self):
-        backend = Accounts(reactor, PasswordSettings(scheme="SSHA512")  # quick, for a test)
+        backend = Accounts(reactor, PasswordSettings(scheme="SSHA512"))
         await backend.open()
         for account, password in accounts.KNOWN.items():
             await backend.add(account, password)
