@@ -107,7 +107,9 @@ class SQLRoute:
         if domain not in self._domains:
             return None
         names = {"address": f"{local}@{domain}", "local": local, "domain": domain}
-        rows = await deferToThreadPool(self._reactor, self._pool, self._ask, names)
+        if self._database is None:
+            raise Unavailable(f"{self._path} is not open")
+        rows = await deferToThreadPool(self._reactor, self._pool, self._ask, self._database, names)
         where = f"{self._path}: {names['address']}"
         try:
             led = [
@@ -125,12 +127,10 @@ class SQLRoute:
             where,
         )
 
-    def _ask(self, names: dict[str, str]) -> Sequence[Row]:
-        if self._database is None:
-            raise Unavailable(f"{self._path} is not open")
+    def _ask(self, database: sqlite3.Connection, names: dict[str, str]) -> Sequence[Row]:
         try:
             spelled = {key: text.encode("utf-8", "replace").decode() for key, text in names.items()}
-            found: Sequence[Row] = self._database.execute(self._query, spelled).fetchmany(
+            found: Sequence[Row] = database.execute(self._query, spelled).fetchmany(
                 self._most
             )
         except sqlite3.Error as error:
