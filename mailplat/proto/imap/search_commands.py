@@ -11,12 +11,14 @@ from collections.abc import Callable
 from mailplat.proto.imap.commands.event import Command
 from mailplat.proto.imap.commands.searches import (
     Search,
+    SearchRefused,
     SearchReturn,
     Sort,
     SortCriterion,
     SortKey,
     Thread,
 )
+from mailplat.proto.imap.refusal import Condition, Refusal
 from mailplat.proto.imap.search_keys import (
     All,
     And,
@@ -88,7 +90,10 @@ def search(uid: bool) -> Callable[[Tokens, bytes], Command]:
         if _word_follows(tokens, b"CHARSET"):
             if "UTF8=ACCEPT" in tokens.mode.enabled:  # (RFC 6855 §3)
                 tokens.fail("CHARSET has no place once UTF8=ACCEPT is enabled")
-            charset = tokens.charset()
+            try:
+                charset = tokens.charset()
+            except Refusal as refusal:
+                return _refused(tag, refusal, returns)
             tokens.space()
         key = _keys(tokens, charset)
         return Search(tag, uid, key, returns)
@@ -104,12 +109,26 @@ def sort(uid: bool) -> Callable[[Tokens, bytes], Command]:
         returns = _returns(tokens)
         criteria = tokens.listed(_criterion)
         tokens.space()
-        charset = tokens.charset()
+        try:
+            charset = tokens.charset()
+        except Refusal as refusal:
+            return _refused(tag, refusal, returns)
         tokens.space()
         key = _keys(tokens, charset)
         return Sort(tag, uid, tuple(criteria), key, returns)
 
     return read
+
+
+def _refused(tag: bytes, refusal: Refusal, returns: SearchReturn | None) -> SearchRefused:
+    """Have the session forget what was saved, where the refusal means that.
+
+    Raises:
+        Refusal: It means no more than it says.
+    """
+    if returns is None or not returns.save or refusal.condition is not Condition.NO:
+        raise refusal
+    return SearchRefused(tag, refusal.text, refusal.code)
 
 
 def thread(uid: bool) -> Callable[[Tokens, bytes], Command]:

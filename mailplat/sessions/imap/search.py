@@ -6,7 +6,8 @@ work on columns; of many messages they are worked out in a thread, so that other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,21 +18,47 @@ from mailplat.message import headers
 from mailplat.message.ordering import display_key, mailbox_key, text_key
 from mailplat.message.threading import References, Thread, by_subject
 from mailplat.message.threads import base_subject
+from mailplat.model.errors import MailError
+from mailplat.model.numset import NumSet
 from mailplat.proto.imap import responses
 from mailplat.proto.imap.commands import searches
-from mailplat.proto.imap.commands.searches import Search, Sort, SortCriterion, SortKey
+from mailplat.proto.imap.commands.searches import (
+    Search,
+    SearchRefused,
+    SearchReturn,
+    Sort,
+    SortCriterion,
+    SortKey,
+)
 from mailplat.proto.imap.search_keys import SearchKey
 from mailplat.sessions.imap.matching import Matching
 from mailplat.sessions.imap.results import tell_found
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState
 
-__all__ = ["ALGORITHMS", "search", "sort", "thread"]
+__all__ = ["ALGORITHMS", "refused", "search", "sort", "thread"]
 
 T = TypeVar("T")
 
 _MANY = 2000
 """Messages from which on a thread takes over."""
+
+
+async def refused(state: SessionState, command: SearchRefused) -> None:
+    """A SEARCH or SORT that was to be saved, and cannot be done (RFC 5182 §2.1)."""
+    state.chosen().view.saved = NumSet()
+    state.conversation.no(command.text, command.code)
+
+
+@contextmanager
+def _forgetting(selected: Selected, returns: SearchReturn | None) -> Iterator[None]:
+    """Forget what was saved if a search that was to be saved fails (RFC 5182 §2.1)."""
+    try:
+        yield
+    except MailError:
+        if returns is not None and returns.save:
+            selected.view.saved = NumSet()
+        raise
 
 
 async def _found(state: SessionState, selected: Selected, key: SearchKey) -> Sequence[int]:
@@ -45,8 +72,9 @@ async def _found(state: SessionState, selected: Selected, key: SearchKey) -> Seq
 async def search(state: SessionState, command: Search) -> None:
     """SEARCH and UID SEARCH (RFC 9051 §6.4.4)."""
     selected = state.chosen()
-    found = await _found(state, selected, command.key)
-    await tell_found(state, command, found)
+    with _forgetting(selected, command.returns):
+        found = await _found(state, selected, command.key)
+        await tell_found(state, command, found)
 
 
 # in order
@@ -55,13 +83,16 @@ async def search(state: SessionState, command: Search) -> None:
 async def sort(state: SessionState, command: Sort) -> None:
     """SORT and UID SORT (RFC 5256 §3, RFC 5957)."""
     selected = state.chosen()
-    found = await _found(state, selected, command.key)
-    keys = {_COLUMNS[criterion.key][0] for criterion in command.criteria}
-    if Column.SENT in keys:
-        keys.add(Column.DATE)
-    rows = await selected.mailbox.rows(found, keys)
-    ordered = await _worked_out(len(rows.uids), _ordered, command.criteria, rows.uids, rows.columns)
-    await tell_found(state, command, ordered)
+    with _forgetting(selected, command.returns):
+        found = await _found(state, selected, command.key)
+        keys = {_COLUMNS[criterion.key][0] for criterion in command.criteria}
+        if Column.SENT in keys:
+            keys.add(Column.DATE)
+        rows = await selected.mailbox.rows(found, keys)
+        ordered = await _worked_out(
+            len(rows.uids), _ordered, command.criteria, rows.uids, rows.columns
+        )
+        await tell_found(state, command, ordered)
 
 
 def _ordered(

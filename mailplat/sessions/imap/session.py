@@ -34,7 +34,7 @@ from mailplat.proto.imap.commands.mailboxes import (
     Xlist,
 )
 from mailplat.proto.imap.commands.messages import Copy, Expunge, Fetch, Move, Store
-from mailplat.proto.imap.commands.searches import Search, Sort, Thread
+from mailplat.proto.imap.commands.searches import Search, SearchRefused, Sort, Thread
 from mailplat.proto.imap.commands.session import (
     Authenticate,
     AuthenticateResponse,
@@ -125,6 +125,7 @@ _COMMANDS: dict[type[Event], Callable[[SessionState, Any], Awaitable[None]]] = {
     Rename: mailboxes.rename,
     Replace: append.replace,
     Search: search.search,
+    SearchRefused: search.refused,
     Select: select.select,
     SetQuota: quota.set_quota,
     Sort: search.sort,

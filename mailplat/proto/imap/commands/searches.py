@@ -15,6 +15,7 @@ from mailplat.proto.imap.sets import PartialRange
 
 __all__ = [
     "Search",
+    "SearchRefused",
     "SearchReturn",
     "Sort",
     "SortCriterion",
@@ -63,6 +64,21 @@ class Search(Command):
     def enables_condstore(self) -> bool:
         """Whether the client shows by it that it knows CONDSTORE (RFC 7162 §3.1)."""
         return any(isinstance(part, ModSeq) for part in walk(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRefused(Command):
+    """A SEARCH or SORT with SAVE that can only be answered NO: ``$`` is forgotten (RFC 5182 §2.1).
+
+    Attributes:
+        text: What to answer.
+        code: Its response code.
+    """
+
+    tells_itself: ClassVar[bool] = True
+
+    text: str
+    code: str
 
 
 class SortKey(Enum):
