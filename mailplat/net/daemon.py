@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from socket import send_fds
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
@@ -192,20 +193,25 @@ class Talk(Protocol):
         return not self.heard
 
     def send_file(self, descriptor: int, data: bytes) -> None:
-        """Send bytes, and with the first of them a file, over a Unix socket.
+        """Send a few bytes and an open file in one packet; nothing else may have been sent yet.
 
-        The file has to stay open until the daemon says something that shows that it has it.
+        The descriptor may be closed afterwards.
 
         Raises:
-            Unavailable: This is no Unix socket.
+            Unavailable: This is no Unix socket, or it does not take them.
         """
+        if self._over is not None:
+            self._fail()
         wire: Any = self.transport
         if not IUNIXTransport.providedBy(wire):
             raise Unavailable(f"{self._where}: files can be handed over by a Unix socket only")
-        if self._over is not None:
-            self._fail()
-        wire.sendFileDescriptor(descriptor)
-        wire.write(data)
+        try:
+            # the transport's own way would tear the file from all but the first of the bytes
+            sent = send_fds(wire.getHandle(), [data], [descriptor])
+        except OSError as error:
+            raise Unavailable(f"{self._where}: {error}") from None
+        if sent != len(data):
+            raise Unavailable(f"{self._where}: it took {sent} bytes of {len(data)}")
 
     # How it ends.
 

@@ -76,9 +76,17 @@ _HEAD = (
 
 
 def mail_with(text: bytes, *, size: int = 0, fields: bytes = b"") -> bytes:
-    """Make a message with a line of text behind so many bytes of others."""
-    filler = b"the quick brown fox jumps over the lazy dog\r\n" * (size // 45 + bool(size))
-    return _HEAD + fields + b"\r\n" + filler + text + b"\r\n"
+    """Make a message with a line of text, behind an attachment of so many bytes."""
+    if not size:
+        return _HEAD + fields + b"\r\n" + text + b"\r\n"
+    lines = b"the quick brown fox jumps over the lazy dog\r\n" * (size // 45 + 1)
+    parts = [
+        b"Content-Type: application/octet-stream\r\n\r\n" + lines,
+        b"Content-Type: text/plain\r\n\r\n" + text + b"\r\n",
+    ]
+    kind = b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="cut"\r\n\r\n'
+    whole = b"".join(b"--cut\r\n" + part for part in parts)
+    return _HEAD + fields + kind + whole + b"--cut--\r\n"
 
 
 def mail_of(body: IBody, header: bytes) -> Mail:

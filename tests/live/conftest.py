@@ -26,7 +26,7 @@ STORES = {
     "maildir": "maildir:mail",
 }
 
-PACKAGES = {"mbsync": "isync", "smtp-sink": "postfix"}
+PACKAGES = {"clamd": "clamav-daemon", "mbsync": "isync", "smtp-sink": "postfix"}
 """Debian packages that are not called like their program."""
 
 SHARED_OPTIONS = {
