@@ -27,7 +27,8 @@ from mailplat.interfaces.store import Target
 from mailplat.message.trace import delivered_to_field
 from mailplat.model.envelope import Envelope, Notify, Recipient, Sender
 from mailplat.model.mailbox import INBOX
-from mailplat.model.verdict import Action
+from mailplat.model.outcome import Deferred
+from mailplat.model.reply import Reply
 from mailplat.sessions.smtp.incoming import EditedBody
 
 __all__ = ["Copies", "leads_elsewhere", "leads_on"]
@@ -67,16 +68,18 @@ class Copies:
     Attributes:
         queue_id: Names the first; the others are ``ID-1``, ``ID-2``...
         sender: The reverse path that the message came with.
-        action: What the filters want.
-        quarantine: The mailbox for mail in quarantine.
+        held: Whether all of it is kept back.
+        quarantined: For recipients whose copies are put aside, into which mailbox.
+        why: Why it is held, or put aside.
         body: The message.
         front: Bytes at its beginning that only a mailbox's copy has.
     """
 
     queue_id: str
     sender: Sender
-    action: Action
-    quarantine: str
+    held: bool
+    quarantined: Mapping[Recipient, str]
+    why: str
     body: IBody
     front: int
 
@@ -86,15 +89,16 @@ class Copies:
         for recipient, found in destinations.items():
             told = self._expansion(recipient, found)
             if told:
-                _place(copies, _Key(None, self.action is Action.HOLD), recipient, told)
+                _place(copies, _Key(None, self.held), recipient, told)
             for one in found:
-                held = self.action is Action.QUARANTINE and isinstance(one, Remote)
-                key = _Key(one.onward, held or self.action is Action.HOLD)
+                held = recipient in self.quarantined and isinstance(one, Remote)
+                key = _Key(one.onward, held or self.held)
                 led = _led(recipient, one, several=len(found) > 1)
                 agent = one.agent if isinstance(one, Remote) else MAILBOX_AGENT
                 copy = _place(copies, key, led, agent)
                 if isinstance(one, Local):
-                    target = Target(one.account.name, self._mailbox(one))
+                    mailbox = self.quarantined.get(recipient) or one.mailbox or INBOX
+                    target = Target(one.account.name, mailbox)
                     there = copy.targets.get(led, ())
                     copy.targets[led] = tuple(dict.fromkeys((*there, target)))
         return [self._mail(number, *one) for number, one in enumerate(copies.items())]
@@ -106,9 +110,6 @@ class Copies:
         if any(one.onward is not None and one.onward.mailing_list for one in found):
             return LIST_AGENT  # RFC 3461 §5.2.7.1
         return ALIAS_AGENT if len(found) > 1 else ""  # RFC 3461 §5.2.7.3 (c)
-
-    def _mailbox(self, one: Local) -> str:
-        return self.quarantine if self.action is Action.QUARANTINE else one.mailbox or INBOX
 
     def _mail(self, number: int, key: _Key, copy: _Copy) -> NewMail:
         onward, sender, head = key.onward, self.sender, b""
@@ -125,6 +126,7 @@ class Copies:
             EditedBody(head, self.body, self.front),
             copy.targets,
             key.held,
+            Deferred(Reply.of(450, f"Held by {self.why}", "4.7.1")) if key.held else None,
         )
 
 

@@ -15,8 +15,9 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from mailplat.interfaces.hooks import IQueueHooks, tell_queued
 from mailplat.interfaces.routes import Destination, Local, Remote
 from mailplat.interfaces.spool import ISpool
 from mailplat.interfaces.store import IStore, NewMessage, Target
@@ -25,7 +26,6 @@ from mailplat.model.envelope import Notify, Recipient, Sender
 from mailplat.model.errors import Loop, MailError, OverQuota, Unavailable
 from mailplat.model.mailbox import INBOX
 from mailplat.model.reply import Reply
-from mailplat.model.verdict import Action
 from mailplat.sessions.smtp.copies import Copies, leads_elsewhere, leads_on
 from mailplat.sessions.smtp.incoming import Finished
 
@@ -44,7 +44,9 @@ class Parcel:
         front: Bytes of the fields at its beginning that only a mailbox's copy has: Return-Path,
             Delivered-To.
         arrived: Seconds since 1970 UTC.
-        action: Whether it goes into quarantine, or is held.
+        held: Whether it is kept in the queue for the operator.
+        quarantined: For recipients whose copies are put aside, into which mailbox.
+        why: Why it is held, or put aside.
     """
 
     queue_id: str
@@ -53,7 +55,9 @@ class Parcel:
     message: Finished
     front: int
     arrived: int
-    action: Action = Action.CONTINUE
+    held: bool = False
+    quarantined: Mapping[Recipient, str] = field(default_factory=dict)
+    why: str = ""
 
 
 class Delivery:
@@ -62,13 +66,15 @@ class Delivery:
     Args:
         store: Everybody's mail.
         spool: Takes what goes elsewhere, or is held; None where there is none.
-        quarantine: The mailbox for mail in quarantine.
+        hooks: Told of what goes into the spool; None for nobody.
     """
 
-    def __init__(self, store: IStore, spool: ISpool | None, quarantine: str) -> None:
+    def __init__(
+        self, store: IStore, spool: ISpool | None, hooks: IQueueHooks | None = None
+    ) -> None:
         self._store = store
         self._spool = spool
-        self._quarantine = quarantine
+        self._hooks = hooks
 
     async def over_quota(self, account: str, size: int | None) -> Reply | None:
         """Tell, before a message comes, that there will be no room for it.
@@ -112,7 +118,7 @@ class Delivery:
         """
         refused: dict[Recipient, Reply] = {}
         try:
-            if parcel.action is Action.HOLD:
+            if parcel.held:
                 await self._to_spool(parcel)
                 return refused
             here: list[Recipient] = []
@@ -134,7 +140,7 @@ class Delivery:
             parcel.message.body.close()
 
     def _belongs_in_spool(self, parcel: Parcel) -> bool:
-        if parcel.action is Action.HOLD:
+        if parcel.held:
             return True
         if any(leads_elsewhere(found) for found in parcel.destinations.values()):
             return True
@@ -142,16 +148,17 @@ class Delivery:
             return False
         if parcel.sender.released(parcel.arrived) > parcel.arrived:  # RFC 4865 §4
             return True
-        told = parcel.action is not Action.QUARANTINE
+        aside = parcel.quarantined
         return any(
-            leads_on(found) or (told and bool(found) and Notify.SUCCESS in recipient.notify)
+            leads_on(found)
+            or (recipient not in aside and bool(found) and Notify.SUCCESS in recipient.notify)
             for recipient, found in parcel.destinations.items()
         )
 
     async def _to_store(self, parcel: Parcel, recipients: Sequence[Recipient]) -> None:
-        quarantined = parcel.action is Action.QUARANTINE
+        aside = parcel.quarantined
         targets = [
-            Target(one.account.name, self._quarantine if quarantined else one.mailbox or INBOX)
+            Target(one.account.name, aside.get(recipient) or one.mailbox or INBOX)
             for recipient in recipients
             for one in parcel.destinations[recipient]
             if isinstance(one, Local)
@@ -170,14 +177,18 @@ class Delivery:
         copies = Copies(
             parcel.queue_id,
             parcel.sender,
-            parcel.action,
-            self._quarantine,
+            parcel.held,
+            parcel.quarantined,
+            parcel.why,
             parcel.message.body,
             parcel.front,
         )
         mails = copies.of(parcel.destinations)
         if mails:
             await spool.accept(mails)
+        if self._hooks is not None:
+            for mail in mails:
+                tell_queued(self._hooks, mail, parcel.arrived)
 
 
 def _check_loops(parcel: Parcel) -> None:

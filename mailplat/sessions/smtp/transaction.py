@@ -25,11 +25,20 @@ class Noted:
         changes: Of its header and body, in order.
         action: The severest.
         reason: Why that.
+        mailbox: Where mail in quarantine goes; ``""`` for the usual one.
+        by: The filter that said so.
     """
 
     changes: list[Change] = field(default_factory=list)
     action: Action = Action.CONTINUE
     reason: str = ""
+    mailbox: str = ""
+    by: str = ""
+
+    @property
+    def why(self) -> str:
+        """Who said so, and why."""
+        return f"{self.by}: {self.reason}" if self.by and self.reason else self.by or self.reason
 
     def add(self, verdict: Verdict) -> Reply | None:
         """Note one more verdict; if it is a refusal, give its words and note nothing."""
@@ -39,7 +48,8 @@ class Noted:
             words = _REJECTED if verdict.action is Action.REJECT else _DEFERRED
             reply = verdict.reply
             return reply if reply is not None and not reply.positive else words
-        self.merge(Noted(list(verdict.changes), verdict.action, verdict.reason))
+        changes = list(verdict.changes)
+        self.merge(Noted(changes, verdict.action, verdict.reason, verdict.mailbox, verdict.by))
         return None
 
     def merge(self, other: Noted) -> None:
@@ -47,6 +57,7 @@ class Noted:
         self.changes.extend(other.changes)
         if other.action > self.action:
             self.action, self.reason = other.action, other.reason
+            self.mailbox, self.by = other.mailbox, other.by
 
 
 @dataclass(slots=True)
@@ -60,6 +71,8 @@ class Transaction:
         queue_id: Its name, once its message began to come.
         front: The fields for mailboxes' copies that were put on top of it then.
         sender: The reverse path that the destinations were found with.
+        refused: What those are told whose copies filters refused at the end (RFC 2033 §4.2).
+        quarantined: Those whose copies filters put aside, and why.
     """
 
     accepted: list[Recipient] = field(default_factory=list)
@@ -68,3 +81,5 @@ class Transaction:
     queue_id: str = ""
     front: bytes = b""
     sender: Address | None = None
+    refused: dict[Recipient, Reply] = field(default_factory=dict)
+    quarantined: dict[Recipient, Noted] = field(default_factory=dict)
