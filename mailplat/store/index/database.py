@@ -149,7 +149,7 @@ class IndexDatabase(Database, Protocol):
     """Where a store's index is."""
 
     search_path: Path | None
-    """A file for the index of text, beside the database; None where it can search by itself."""
+    """A file for the index of text, beside the database; None where there shall be none."""
 
     def follow(self, reactor: Any, tell: Callable[[], None]) -> Following | None:
         """Make what tells, in the reactor's thread, that another process committed something.

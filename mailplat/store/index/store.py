@@ -34,7 +34,8 @@ from mailplat.store.index.loading import MailboxReader
 from mailplat.store.index.messages import Rules
 from mailplat.store.index.readers import Job, Readers
 from mailplat.store.index.recent import Recent
-from mailplat.store.index.search import TextIndex
+from mailplat.store.index.search import Keeper, TextIndex
+from mailplat.store.index.search_file import TrigramKeeper
 from mailplat.store.index.shelf import HeldHome, Shelf
 from mailplat.store.index.summaries import SummaryReader
 from mailplat.store.index.transaction import (
@@ -92,12 +93,13 @@ class IndexedStore:
         bodies: Where the bytes are.
         settings: What every store is told.
         limits: What it may take.
+        keeper: Keeps the text for searches, where the database wants no file beside it.
 
     Attributes:
         writer: Runs operations; for `Bodies` that find changes of their own.
         readers: Run jobs that read.
         rules: What operations are told.
-        text: The search index; None where the database searches by itself.
+        text: The search index; None where there is none.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class IndexedStore:
         bodies: Bodies,
         settings: StoreSettings,
         limits: IndexLimits | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         limits = limits or IndexLimits()
         self.bodies = bodies
@@ -129,16 +132,12 @@ class IndexedStore:
             batch_bytes=limits.batch_bytes,
         )
         self.readers = Readers(database, settings.reactor, limits.reader_threads)
+        path, reactor = database.search_path, settings.reactor
+        if keeper is None and path is not None:
+            keeper = TrigramKeeper(path, database, bodies, self.writer, reactor)
         self.text: TextIndex | None = None
-        if database.search_path is not None:
-            self.text = TextIndex(
-                database.search_path,
-                database,
-                bodies,
-                self.writer,
-                settings.reactor,
-                delay=limits.search_seconds,
-            )
+        if keeper is not None:
+            self.text = TextIndex(keeper, reactor, delay=limits.search_seconds)
         self._upkeep = Upkeep(self, database.name)
         self._database = database
         self._collect_messages = limits.collect_messages

@@ -170,6 +170,10 @@ class PostgreSQLConnection:
             self._others = EVERYTHING  # the past is another one now
             (self._seen,) = self.one("SELECT coalesce(max(number), 0) FROM commits") or (0,)
 
+    def begin_aside(self) -> None:
+        """Begin a transaction that writes nothing of the store's; it waits for nobody."""
+        self._begin("BEGIN")
+
     def commit(self, touched: Collection[tuple[int, int]] = NOTHING) -> None:
         """See `Connection.commit`."""
         if not self._wrote or self._seen is None:

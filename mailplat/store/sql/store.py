@@ -34,7 +34,13 @@ def sql_store(
         ConfigurationFault: The URL cannot be read; the reason says what is expected.
     """
     database = sql_database(argument, settings.directory)
-    return IndexedStore(database, DatabaseBodies(database.dialect), settings, limits)
+    bodies = DatabaseBodies(database.dialect)
+    keeper = None
+    if database.dialect.name == "postgresql":
+        from mailplat.store.sql.search import TextTable
+
+        keeper = TextTable(database, bodies, settings.reactor)
+    return IndexedStore(database, bodies, settings, limits, keeper)
 
 
 def sql_database(argument: str, directory: str) -> IndexDatabase:

@@ -188,7 +188,7 @@ async def test_two_processes(open_store: Open, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_stops_and_goes_on(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Filling that is broken off after each batch goes on there; nothing is missed meanwhile."""
-    monkeypatch.setattr("mailplat.store.index.search._BATCH", 5)
+    monkeypatch.setattr("mailplat.store.index.search_file.SEARCHED_CONTENTS", 5)
     store, home = await open_store()
     await put(home, *(f"zebra{number:03}" for number in range(20)))
     await store.close()
@@ -197,7 +197,7 @@ async def test_stops_and_goes_on(open_store: Open, monkeypatch: pytest.MonkeyPat
         store, home = await open_store()
         assert store.text is not None
         await store.text._prepare()
-        await deferToThread(store.text._take_in)
+        await deferToThread(store.text.keeper.take_in)
         assert await find(home, "zebra") == list(range(1, 21))
         found = await find(home, "zebra017")
         assert found is not None

@@ -34,3 +34,7 @@ class TestStore(Fixtures, stores.StoreContract):
 
 class TestDurable(Fixtures, stores.DurableStoreContract):
     """What outlives the process."""
+
+
+class TestSearch(Fixtures, stores.SearchContract):
+    """The index of text."""
