@@ -12,8 +12,8 @@ __all__ = ["AccountQuotas"]
 class AccountQuotas:
     """Sets each account's own quota when the server starts.
 
-    The store keeps limits itself from then on; accounts without a quota of their own have the
-    store's default.
+    The store keeps limits itself from then on, and a log-in brings them up to date
+    (`mailplat.sessions.homes`); accounts without a quota of their own have the store's default.
 
     Args:
         accounts: Say what each account may keep.

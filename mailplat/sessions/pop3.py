@@ -29,6 +29,7 @@ from mailplat.proto.pop3.dots import LineCounter
 from mailplat.proto.pop3.events import Event, Listing, Login, Quit, Retrieve, StartTLS, Top
 from mailplat.proto.pop3.maildrop import Maildrop
 from mailplat.proto.pop3.server import ServerConversation
+from mailplat.sessions.homes import home_of
 from mailplat.sessions.login import LogIn, LoginParts
 
 __all__ = ["Pop3Options", "Pop3Session"]
@@ -149,7 +150,7 @@ class Pop3Session:
 
     async def _open(self, account: Account) -> Maildrop:
         """Take the maildrop, and see what is in it."""
-        home = await self._store.open_home(account.name)
+        home = await home_of(self._store, account)
         self._lease = await home.lease_maildrop()
         self._mailbox = await home.open_mailbox(INBOX)
         state = await self._mailbox.state(False)
