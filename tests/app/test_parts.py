@@ -22,7 +22,7 @@ def test_an_extension_of_imap() -> None:
     """Extensions of IMAP are found by their prefix, and may refuse an argument."""
     settings = ExtensionSettings(None)
     assert make_imap_extension("unauthenticate", settings).capability == "UNAUTHENTICATE"
-    with pytest.raises(ConfigurationFault, match="no imap extension called 'un';.*unauthenticate"):
+    with pytest.raises(ConfigurationFault, match=r"no imap extension called 'un';.*unauthenticate"):
         make_imap_extension("un", settings)
     with pytest.raises(ConfigurationFault, match="nothing behind the colon"):
         make_imap_extension("unauthenticate:x", settings)
