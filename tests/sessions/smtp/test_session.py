@@ -34,6 +34,7 @@ async def test_mail_is_in_the_mailbox_before_the_250(room: Any) -> None:
     (stored,) = await room.mail_of(ALICE)
     assert stored.decode() == (
         "Return-Path: <c@d.example>\r\n"
+        f"Delivered-To: {ALICE}\r\n"
         "Received: from c.example ([192.0.2.1])\r\n"
         f"\tby mx.example.org with ESMTP id {queue_id}\r\n"
         f"\tfor <{ALICE}>;\r\n"
