@@ -121,8 +121,24 @@ def start_spamd(folder: Path) -> ScannerDaemon:
     (site / "test.cf").write_text(
         f"required_score 5\nbody GTUBE /{pattern}/\nscore GTUBE 1000\nreport_safe 0\n"
     )
-    command = ["spamd", "--local", "-x", "-m", "2", "--min-spare=1", "-s", "stderr"]
-    paths = [f"--socketpath={listens}", "-C", rules, f"--siteconfigpath={site}", "-H", folder]
+    command: list[str | Path] = [
+        "spamd",
+        "--local",
+        "-x",
+        "-m",
+        "2",
+        "--min-spare=1",
+        "-s",
+        "stderr",
+    ]
+    paths: list[str | Path] = [
+        f"--socketpath={listens}",
+        "-C",
+        rules,
+        f"--siteconfigpath={site}",
+        "-H",
+        folder,
+    ]
     return ScannerDaemon([*command, *paths], folder, f"spamd:unix:{listens}").wait_for(listens)
 
 
@@ -149,6 +165,8 @@ metric "default" {{ actions {{ reject = 15; add_header = 6; greylist = 4; }} }}
 worker "normal" {{ bind_socket = "127.0.0.1:{port}"; count = 1; }}
 """
     )
-    command = ["rspamd", "-f", "-c", options, *(["-i"] if os.geteuid() == 0 else [])]
+    command: list[str | Path] = ["rspamd", "-f", "-c", options]
+    if os.geteuid() == 0:
+        command.append("-i")
     made = ScannerDaemon(command, folder, f"rspamd:http://127.0.0.1:{port}")
     return made.wait_for(port)

@@ -421,10 +421,15 @@ class FakeScanner:
         self.busy: set[Any] = set()
         self._port: Any = None
 
+    def factory(self) -> Any:
+        """Make what takes connections, for a port of one's own."""
+        made = Factory.forProtocol(lambda: _Answering(self))
+        made.noisy = False
+        return made
+
     async def listen(self, path: Path) -> FakeScanner:
         """Listen: on a Unix socket, or on a port where the protocol is HTTP."""
-        factory = Factory.forProtocol(lambda: _Answering(self))
-        factory.noisy = False
+        factory = self.factory()
         if self.dialect.scheme:
             endpoint = serverFromString(reactor, "tcp:0:interface=127.0.0.1")
             self._port = await endpoint.listen(factory)

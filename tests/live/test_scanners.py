@@ -6,6 +6,7 @@ import signal
 import smtplib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -31,7 +32,7 @@ from mailplat.testing.scanners import (
 from mailplat.testing.twistd import Installation, TwistdServer
 
 START = {"clamd": start_clamd, "spamd": start_spamd, "rspamd": start_rspamd}
-UNDER = {
+UNDER: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "clamd": (EICAR, {"found": "quarantine"}, "X-Virus-Status"),
     "spamd": (GTUBE, {"quarantine": 10, "reject": 2000}, "X-Spam-Status"),
     "rspamd": (GTUBE, {"on_reject": "quarantine"}, "X-Spam"),
