@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,7 +117,7 @@ def test_gives_up_what_is_not_about_to_be_tried() -> None:
     assert set(later.bounced) == {rcpt("a"), rcpt("b")}  # never untried
 
 
-def asked(by: DeliverBy | None = None, **sender: int) -> Spooled:
+def asked(by: DeliverBy | None = None, **sender: Any) -> Spooled:
     """Make a mail whose sender asked for something."""
     path = Sender(Address("alice", "example.org"), deliver_by=by, **sender)
     tried = Pending(rcpt("a"), attempts=1, last=LATER, due=ARRIVED + 10 * HOUR)
