@@ -94,6 +94,7 @@ class ListSpool:
         self.mails: list[tuple[Envelope, Mapping[Recipient, str], bytes]] = []
         self.targets: list[Mapping[Recipient, tuple[Target, ...]]] = []
         self.held: list[str] = []
+        self.reasons: list[str] = []
 
     async def open(self) -> None:
         """See `ISpool.open`."""
@@ -108,6 +109,7 @@ class ListSpool:
             self.targets.append(mail.targets)
             if mail.held:
                 self.held.append(mail.queue_id)
+                self.reasons.append("" if mail.why is None else mail.why.reply.text)
 
 
 @implementer(IFilter)

@@ -99,7 +99,9 @@ async def test_message_refused(room: Any, stage: str) -> None:
         assert client.say(bytes([byte])) == ""
     assert client.say("\nNOOP\r\n") == "550 5.7.1 No such luck\r\n250 2.0.0 Ok\r\n"
     (header,) = seen
-    assert header.startswith(b"Return-Path: <c@d.example>\r\nReceived: ")
+    assert header.startswith(
+        b"Return-Path: <c@d.example>\r\nDelivered-To: alice@example.org\r\nRec"
+    )
     assert header.endswith(b"\tThu, 01 Jan 2026 12:00:00 +0000\r\nSubject: hi\r\nX-Old: 1\r\n\r\n")
     assert await room.mail_of(ALICE) == []
     assert room.intakes.memory_left == left
@@ -120,7 +122,9 @@ async def test_changes(room: Any) -> None:
     assert send(room.hello()) == "250 2.0.0"
     assert await room.mail_of(ALICE) == []
     (stored,) = await room.mail_of(BOB)
-    assert stored.startswith(b"Return-Path: <e@f.example>\r\nX-New: 2\r\nReceived: ")
+    assert stored.startswith(
+        b"Return-Path: <e@f.example>\r\nDelivered-To: bob@example.org\r\nX-New: 2\r\nReceived: "
+    )
     assert stored.endswith(b"+0000\r\nSubject: hi\r\n\r\nbye\r\n")
 
 
@@ -183,7 +187,7 @@ async def test_quarantine(room: Any) -> None:
     assert send(room.hello()) == "250 2.0.0"
     assert await room.mail_of(ALICE) == []
     (stored,) = await room.mail_of(ALICE, "Junk")
-    assert b"X-Quarantine-Reason: odd\r\n" in stored
+    assert b"X-Quarantine-Reason: scripted: odd\r\n" in stored
 
 
 def test_strange_refusals(room: Any) -> None:
