@@ -1,6 +1,4 @@
-"""Log-ins, made of the configuration: who finds out whose credentials these are, and what is
-offered to whom.
-"""
+"""Log-ins, made of the configuration: who judges them, and what is offered to whom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that carry their own proof: JWTs signed by the issuer's keys (RFC 7519, RFC 9068, RFC 8725).
+"""Tokens that carry their own proof: signed JWTs (RFC 7519, RFC 9068, RFC 8725).
 
 Invariants:
 

@@ -1,1 +1,1 @@
-"""SASL (RFC 4422), both sides: exchanges as pure state machines, a module a family of mechanisms."""
+"""SASL (RFC 4422), both sides: exchanges as pure state machines, a module for each family."""
