@@ -25,7 +25,7 @@ from mailplat.filters.watchdog import Watchdog
 from mailplat.interfaces.plugins import FilterSettings
 from mailplat.model.verdict import Action
 
-__all__ = ["Filtering", "SharedFiltering", "make_filtering", "make_shared"]
+__all__ = ["CurrentFiltering", "Filtering", "SharedFiltering", "make_filtering", "make_shared"]
 
 _log = Logger()
 
@@ -86,9 +86,6 @@ class Filtering:
             now=self.now,
         )
 
-    async def open(self) -> None:
-        """Nothing to begin: filters begin with their first connection."""
-
     async def close(self) -> None:
         """Let filters let go of what they hold; one that cannot holds nobody up."""
         for rule, _ in self.rules:
@@ -98,6 +95,27 @@ class Filtering:
                     await maybeDeferred(close).addTimeout(rule.timeout, self.reactor)
                 except BaseException:  # as in `mailplat.filters.rule`
                     _log.failure("{filter} cannot be closed", filter=rule.filter.name)
+
+
+class CurrentFiltering:
+    """The filters in force, to be closed in the end.
+
+    Args:
+        filtering: The first ones.
+
+    Attributes:
+        filtering: Those in force.
+    """
+
+    def __init__(self, filtering: Filtering) -> None:
+        self.filtering = filtering
+
+    async def open(self) -> None:
+        """Nothing to begin: filters begin with their first connection."""
+
+    async def close(self) -> None:
+        """Let them go."""
+        await self.filtering.close()
 
 
 def make_shared(configuration: Configuration, reactor: Any) -> SharedFiltering:

@@ -21,6 +21,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
+from mailplat.app.current import CurrentFactory
 from mailplat.model.errors import ConfigurationFault
 from mailplat.net.factory import ConnectionFactory
 
@@ -74,6 +75,8 @@ class MailService(Service):
     ) -> None:
         self._reactor = reactor
         self._ports = tuple(ports)
+        self._entries = [CurrentFactory(port.listening) for port in ports]
+        self._replaced: list[ConnectionFactory] = []
         self._parts = tuple(opened)
         self._shutdown_timeout = shutdown_timeout
         self._observer = observer
@@ -95,9 +98,9 @@ class MailService(Service):
         Raises:
             SystemExit: A port cannot be bound; says which, and the remedy.
         """
-        for port in self._ports:
+        for port, entry in zip(self._ports, self._entries, strict=True):
             failed: list[Failure] = []
-            bound = serverFromString(self._reactor, port.endpoint).listen(port.listening)
+            bound = serverFromString(self._reactor, port.endpoint).listen(entry)
             bound.addCallbacks(self._bound, failed.append)
             if failed:
                 for listening in self._listening:
@@ -143,6 +146,22 @@ class MailService(Service):
         for listening in self._listening:
             listening.startReading()  # type: ignore[attr-defined]
 
+    def exchange(self, ports: Sequence[Port]) -> Sequence[Port]:
+        """Make new connections in another way; those that there are go on as they began.
+
+        Args:
+            ports: As many as before, in the same order, at the same endpoints.
+
+        Returns:
+            Those before.
+        """
+        old, self._ports = self._ports, tuple(ports)
+        for entry, port in zip(self._entries, ports, strict=True):
+            entry.exchange(port.listening)
+        self._replaced = [one for one in self._replaced if len(one)]
+        self._replaced += [port.factory for port in old]
+        return old
+
     def stopService(self) -> Deferred[None]:
         """Let running transactions end, then close everything."""
         super().stopService()  # type: ignore[no-untyped-call]
@@ -154,8 +173,8 @@ class MailService(Service):
         clock: IReactorTime = self._reactor
         await _all(listening.stopListening() for listening in self._listening)
         await _all(
-            Deferred.fromCoroutine(port.factory.drain(clock, self._shutdown_timeout))
-            for port in self._ports
+            Deferred.fromCoroutine(factory.drain(clock, self._shutdown_timeout))
+            for factory in (*(port.factory for port in self._ports), *self._replaced)
         )
         while self._open:
             await self._open.pop().close()

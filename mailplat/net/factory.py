@@ -131,6 +131,13 @@ class ConnectionFactory(ServerFactory):
             if cut.active():
                 cut.cancel()
 
+    async def emptied(self) -> None:
+        """Wait until there is no connection; nobody is told to go."""
+        if self._open:
+            emptied: Deferred[None] = Deferred()
+            self._drained.append(emptied)
+            await emptied
+
     def _cut(self) -> None:
         for connection in list(self._open.values()):
             connection.abort()
