@@ -15,7 +15,7 @@ from mailplat.testing.twistd import PORTS, Installation, TwistdServer, until
 OPTIONS = {
     "limits": 'handshake_timeout = "1s"\nstall_timeout = "1s"\nclose_timeout = "1s"\n'
     "connections = 60",
-    "smtp": 'idle_timeout = "1s"',
+    "smtp": 'idle_timeout = "1s"\nblock_timeout = "1s"',
     "pop3": 'idle_timeout = "1s"\nlogin_timeout = "1s"',
     "imap": 'idle_timeout = "1s"\nlogin_timeout = "1s"\nidle_notice = "1s"',
 }
@@ -52,7 +52,11 @@ def test_who_is_silent_is_told_and_left(impatient: TwistdServer) -> None:
     cases = [
         ("smtp", False, b"", b"421 4.4.2"),
         ("smtp", False, b"EHLO me\r\nMAIL FR", b"421 4.4.2"),
+        ("smtp", False, mail[:-6], b"421 4.4.2"),
         ("smtp", False, mail + b"Subject: half", b"421 4.4.2"),
+        ("smtp", False, mail + b"Subject: x\r\n\r\n.\r", b"421 4.4.2"),
+        ("smtp", False, mail[:-6] + b"BDAT 10 LAST\r\nhalf", b"421 4.4.2"),
+        ("smtp", False, mail[:-6] + b"BDAT 4\r\nhalf", b"421 4.4.2"),
         ("submission", False, b"EHLO me\r\nSTARTTLS\r\n", b"220 2.0.0"),
         ("submissions", False, b"\x16\x03", b""),
         ("submissions", True, b"EHLO me\r\nAUTH PLAIN\r\n", b"421 4.4.2"),
