@@ -24,10 +24,10 @@ from socket import send_fds
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
-from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer, IUNIXTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -95,8 +95,9 @@ class Daemon:
         try:
             left = max(0.0, min(self._connect, ends - self._reactor.seconds()))
             try:
-                connecting = connectProtocol(self._endpoint, talk)
-                await connecting.addTimeout(left, self._reactor)
+                factory = Factory.forProtocol(lambda: talk)
+                factory.noisy = False
+                await self._endpoint.connect(factory).addTimeout(left, self._reactor)
             except CancelledError:
                 raise
             except Exception as error:

@@ -13,6 +13,12 @@ import pytest_twisted
 
 from mailplat.model.errors import Unavailable
 from mailplat.model.verdict import Action
+from mailplat.testing.dying_scanner import (
+    DyingClamd,
+    bring,
+    check_nothing_lost,
+    installation_under,
+)
 from mailplat.testing.scanner_daemons import (
     STREAM_LIMIT,
     ScannerDaemon,
@@ -139,3 +145,21 @@ class TestClamd:
             message = mail_with(text, size=STREAM_LIMIT * 2)
             verdict = await asked(clamd.use, message, options={"by": "file"}, directory=tmp_path)
             assert verdict.action is action
+
+
+def test_a_dying_scanner(tmp_path: Path) -> None:
+    """It dies, hangs, and answers late or garbage: no mail is lost, doubled or unscanned."""
+    with DyingClamd(tmp_path / "dying") as scanner:
+        server = TwistdServer(installation_under(tmp_path, scanner))
+        try:
+            server.start()
+            brought = bring(server, 100)
+            check_nothing_lost(server, scanner, brought, 100)
+            assert brought.deferred > 0
+            assert scanner.deaths > 0
+            log = server.log()
+            assert f"unix:{scanner.path}: " in log, "the log names the scanner"
+            server.stop()
+            assert not server.complaints()
+        finally:
+            server.end()
