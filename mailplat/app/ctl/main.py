@@ -21,6 +21,8 @@ COMMANDS = {
     "store": "mailplat.app.ctl.store",
     "db": "mailplat.app.ctl.db",
     "queue": "mailplat.app.ctl.queue",
+    "explain": "mailplat.app.ctl.explain",
+    "probe": "mailplat.app.ctl.probe",
     "check-config": "mailplat.app.ctl.check",
     "filter": "mailplat.app.ctl.filter",
     "plugin": "mailplat.app.ctl.plugin",
