@@ -106,8 +106,10 @@ async def append_end(state: SessionState, event: AppendEnd) -> None:
     if appended is None:
         state.conversation.no("APPEND called off")  # RFC 3502 §6.3.11
         return
-    code = f"APPENDUID {appended.uid_validity} {NumSet.of(appended.uids)}"
-    if appending.replaces:
+    code = ""
+    if state.offers("UIDPLUS"):
+        code = f"APPENDUID {appended.uid_validity} {NumSet.of(appended.uids)}"
+    if appending.replaces and code:
         # RFC 8508 §3.3: the client learns of the new message before it misses the old one
         state.conversation.send(responses.condition("OK", "Replacement stored", code))
         code = ""

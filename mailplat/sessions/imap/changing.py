@@ -83,7 +83,7 @@ async def copy(state: SessionState, command: Copy) -> None:
     elif not await state.home.status([command.mailbox]):
         raise NoSuchMailbox
     await state.tell_news(expunge=command.tells_expunge)
-    state.conversation.ok(code=_copyuid(copied))
+    state.conversation.ok(code=_copyuid(state, copied))
 
 
 async def move(state: SessionState, command: Move) -> None:
@@ -93,7 +93,7 @@ async def move(state: SessionState, command: Move) -> None:
     if uids:
         moved = await selected.mailbox.move(uids, command.mailbox)
         selected.changed_here()
-        code = _copyuid(moved)
+        code = _copyuid(state, moved)
         if code:
             state.conversation.send(responses.condition("OK", "Moved", code))
     elif not await state.home.status([command.mailbox]):
@@ -102,9 +102,9 @@ async def move(state: SessionState, command: Move) -> None:
     state.conversation.ok()
 
 
-def _copyuid(copied: Copied | None) -> str:
+def _copyuid(state: SessionState, copied: Copied | None) -> str:
     """RFC 4315 §3: no code where nothing was copied."""
-    if copied is None or not copied.sources:
+    if copied is None or not copied.sources or not state.offers("UIDPLUS"):
         return ""
     sources, targets = NumSet.of(copied.sources), NumSet.of(copied.targets)
     return f"COPYUID {copied.uid_validity} {sources} {targets}"

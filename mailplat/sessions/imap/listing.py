@@ -41,7 +41,7 @@ async def list_mailboxes(state: SessionState, command: List) -> None:
         }:
             attributes.append("\\Subscribed")
         # RFC 6154 §2: a plain LIST may tell the uses too, and clients rely on it
-        attributes.extend(sorted(info.special_use))
+        attributes.extend(_uses(state, info))
         state.conversation.send(
             responses.list_row(
                 attributes,
@@ -112,7 +112,7 @@ async def list_subscribed(state: SessionState, command: Lsub) -> None:
             shown[parent] = ["\\Noselect"]
     for name in sorted(shown, key=_order):
         info = known.get(name)
-        attributes = [*shown[name], *(sorted(info.special_use) if info else ())]
+        attributes = [*shown[name], *(_uses(state, info) if info else ())]
         state.conversation.send(
             responses.list_row(attributes, name, response="LSUB", utf8=state.conversation.utf8)
         )
@@ -150,6 +150,11 @@ def _attributes(
     # (RFC 3348 §3)
     attributes.append("\\HasChildren" if info.name in parents else "\\HasNoChildren")
     return attributes
+
+
+def _uses(state: SessionState, info: MailboxInfo) -> list[str]:
+    """Give a mailbox's uses, for a client that is to know of them."""
+    return sorted(info.special_use) if state.offers("SPECIAL-USE") else []
 
 
 def _parents(names: Iterable[str]) -> set[str]:

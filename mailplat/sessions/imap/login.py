@@ -21,7 +21,6 @@ from mailplat.proto.imap.commands.session import (
     StartTLS,
 )
 from mailplat.proto.sasl import exchange as sasl
-from mailplat.proto.sasl import exchange as sasl
 from mailplat.sessions.imap.capabilities import ENABLES, capabilities, log_in_allowed
 from mailplat.sessions.imap.state import SessionState
 

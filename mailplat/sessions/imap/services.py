@@ -14,9 +14,9 @@ from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
 from mailplat.model.peer import Peer
 from mailplat.proto.sasl.exchange import Mechanisms
-from mailplat.sessions.login import LoginParts
 from mailplat.sessions.imap.extending import Extensions
 from mailplat.sessions.imap.switches import ClientRule
+from mailplat.sessions.login import LoginParts
 
 __all__ = ["IMAPOptions", "IMAPServices"]
 

@@ -20,8 +20,8 @@ from mailplat.sessions.homes import home_of
 from mailplat.sessions.imap.appending import Appending
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.services import IMAPServices
-from mailplat.sessions.login import LogIn
 from mailplat.sessions.imap.switches import switches_of_account
+from mailplat.sessions.login import LogIn
 
 __all__ = ["SessionState"]
 

@@ -128,6 +128,47 @@ S: + idling
     assert {b"MOVE", b"THREAD=REFS"} <= offered
 
 
+@pytest_twisted.ensureDeferred
+async def test_what_is_told_of_its_own_accord(server: IMAPServer) -> None:
+    """Response codes and attributes of what is switched off are not told either."""
+    await server.put(mail(1), mail(2))
+    off = "UIDPLUS,SPECIAL-USE,CONDSTORE,OBJECTID"
+    server.accounts.change(ALICE.with_setting("imap-disabled", off))
+    await server.play("""
+C: a SELECT INBOX
+S: * FLAGS ...
+S: * OK [PERMANENTFLAGS ...] ...
+S: * 2 EXISTS
+S: * 2 RECENT
+S: * OK [UNSEEN 1] ...
+S: * OK [UIDVALIDITY ...] ...
+S: * OK [UIDNEXT 3] ...
+S: a OK [READ-WRITE] SELECT completed
+C: b COPY 1 Sent
+S: b OK COPY completed
+C: c MOVE 1 Sent
+S: * 1 EXPUNGE
+S: c OK MOVE completed
+C: d APPEND Sent {3+}
+C: abc
+S: d OK APPEND completed
+C: e REPLACE 1 INBOX {3+}
+C: abc
+S: * 1 EXPUNGE
+S: * 1 EXISTS
+S: * 1 RECENT
+S: e OK REPLACE completed
+C: f CREATE box
+S: f OK CREATE completed
+C: g LIST "" Sent
+S: * LIST (\\HasNoChildren) "/" Sent
+S: g OK LIST completed
+C: h LSUB "" Sent
+S: * LSUB () "/" Sent
+S: h OK LSUB completed
+""")
+
+
 class TestClients:
     """Kinds of clients that are not offered everything."""
 
