@@ -29,6 +29,7 @@ def store_of(configuration: Configuration, reactor: Any) -> IStore:
             folders=_folders(configuration),
             keyword_limit=configuration.store.max_keywords,
             quota=QuotaLimit(accounts.quota_storage, accounts.quota_messages),
+            lock_seconds=configuration.store.lock_time,
         ),
     )
 

@@ -49,6 +49,7 @@ class StoreSettings:
         folders: What a new home begins with besides INBOX.
         keyword_limit: Keywords a mailbox may have.
         quota: What a home may keep for which `IHome.set_limit` said nothing.
+        lock_seconds: How long to wait for another process that writes to the same storage.
     """
 
     reactor: Any
@@ -56,6 +57,7 @@ class StoreSettings:
     folders: tuple[Folder, ...] = ()
     keyword_limit: int = 50
     quota: QuotaLimit = QuotaLimit()
+    lock_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ class PostgreSQLServer:
     def stop(self) -> None:
         """Stop what was started, and forget it."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # end connections that are left
+            self._process.send_signal(signal.SIGQUIT)  # nothing of it is needed any more
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:

@@ -57,9 +57,17 @@ class StoreOptions:
 
     use: PartText = option(
         PartText("sql:sqlite:///mail.sqlite"),
-        meaning="The store: `sql:sqlite:///PATH`, `maildir:PATH`, `memory:`, or a plugin's. A "
-        "relative path begins in `server.data_directory`.",
+        meaning="The store: `sql:sqlite:///PATH`, `sql:postgresql://USER@HOST/DATABASE`, "
+        "`maildir:PATH`, `memory:`, or a plugin's. A relative path begins in "
+        "`server.data_directory`.",
         precedent="Dovecot mail_location",
+    )
+    lock_time: Duration = option(
+        duration("10s"),
+        least=0.1,
+        meaning="How long a change waits for another process that writes into the same "
+        "database; then it fails, and the peer may try again.",
+        precedent="SQLite busy_timeout; PostgreSQL lock_timeout",
     )
     max_keywords: int = option(
         50,
@@ -112,7 +120,7 @@ class AccountsOptions:
         100_000,
         unit="iterations",
         least=4096,
-        most=10_000_000,
+        most=2_000_000,
         meaning="How much work SCRAM's keys are, for who guesses and for each log-in's client.",
         precedent="RFC 7677 §4 (at least 4096)",
     )

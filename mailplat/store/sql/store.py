@@ -33,7 +33,7 @@ def sql_store(
     Raises:
         ConfigurationFault: The URL cannot be read; the reason says what is expected.
     """
-    database = sql_database(argument, settings.directory)
+    database = sql_database(argument, settings.directory, settings.lock_seconds)
     bodies = DatabaseBodies(database.dialect)
     keeper = None
     if database.dialect.name == "postgresql":
@@ -43,12 +43,13 @@ def sql_store(
     return IndexedStore(database, bodies, settings, limits, keeper)
 
 
-def sql_database(argument: str, directory: str) -> IndexDatabase:
+def sql_database(argument: str, directory: str, lock_seconds: float = 10.0) -> IndexDatabase:
     """Make a database out of its URL.  Does not open it.
 
     Args:
         argument: The URL.
         directory: Where relative paths begin.
+        lock_seconds: How long to wait for another process that writes.
 
     Raises:
         ConfigurationFault: The URL cannot be read; the reason says what is expected.
@@ -60,30 +61,30 @@ def sql_database(argument: str, directory: str) -> IndexDatabase:
             f"sql:{argument}: expected sql:DIALECT:URL, where DIALECT is "
             f"{' or '.join(sorted(_DIALECTS))}; for instance sql:sqlite:///mail.db"
         )
-    return make(rest, directory)
+    return make(rest, directory, lock_seconds)
 
 
-def _sqlite(rest: str, directory: str) -> IndexDatabase:
+def _sqlite(rest: str, directory: str, lock_seconds: float) -> IndexDatabase:
     path = rest.removeprefix("///")
     if path == rest or not path.strip("/") or path.endswith("/"):
         raise ConfigurationFault(
             f"sql:sqlite:{rest}: expected sql:sqlite:///FILE (below the data directory) or "
             "sql:sqlite:////FULL/PATH"
         )
-    return SQLiteDatabase(Path(directory, path))
+    return SQLiteDatabase(Path(directory, path), busy_seconds=lock_seconds)
 
 
-def _postgresql(rest: str, directory: str) -> IndexDatabase:
+def _postgresql(rest: str, directory: str, lock_seconds: float) -> IndexDatabase:
     try:
         from mailplat.store.sql.postgresql import PostgreSQLDatabase
     except ImportError as error:
         raise ConfigurationFault(
             f"sql:postgresql: needs psycopg ({error}): pip install 'mailplat[postgresql]'"
         ) from error
-    return PostgreSQLDatabase(f"postgresql:{rest}")
+    return PostgreSQLDatabase(f"postgresql:{rest}", busy_seconds=lock_seconds)
 
 
-_DIALECTS: dict[str, Callable[[str, str], IndexDatabase]] = {
+_DIALECTS: dict[str, Callable[[str, str, float], IndexDatabase]] = {
     "postgresql": _postgresql,
     "sqlite": _sqlite,
 }
