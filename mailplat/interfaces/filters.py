@@ -127,13 +127,13 @@ class IStages(Interface):
         """A client connected; a refusal is said in place of the greeting."""
 
     def hello(context: Context, name: str) -> Verdict | Awaitable[Verdict]:
-        """EHLO, HELO or LHLO."""
+        """The client said EHLO, HELO or LHLO, with this name; the context has the one before."""
 
     def auth(context: Context, account: Account) -> Verdict | Awaitable[Verdict]:
-        """Someone proved who they are."""
+        """Someone proved who they are; a refusal refuses the log-in."""
 
     def sender(context: Context, sender: Sender) -> Verdict | Awaitable[Verdict]:
-        """MAIL."""
+        """MAIL begins a mail; a refusal refuses the sender."""
 
     def recipient(context: Context, recipient: Recipient) -> Verdict | Awaitable[Verdict]:
         """RCPT, after routing took it; concerns this recipient alone."""
