@@ -72,7 +72,8 @@ def parse(value: bytes, limit: int = MAX_ADDRESSES) -> list[Mailbox]:
 
     Args:
         value: The field's value, folded or not.
-        limit: Members to read at most, the marks of groups included.
+        limit: Members to read at most, the marks of groups included; the address and the group
+            that are begun then are still ended.
     """
     found: list[Mailbox] = []
     at, size = 0, len(value)

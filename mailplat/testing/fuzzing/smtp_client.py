@@ -12,11 +12,13 @@ from random import Random
 from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import Recipient, Sender
+from mailplat.proto.sasl.client import choose
 from mailplat.proto.smtp.client import ClientConversation
 from mailplat.proto.smtp.client_events import (
     ClientEvent,
     ContentWanted,
     Handed,
+    KeyWanted,
     LoginAnswered,
     Ready,
     TLSAnswered,
@@ -40,6 +42,8 @@ _LANGUAGE = Language(
         b"250 Ok\r\n450 4.2.0 a\r\n550 b\r\n503 No recipients\r\n250 reset\r\n",
         b"250-2.1.0 many\r\n250-2.1.0 lines\r\n250 2.1.0 Ok\r\n",
         b"354 Go on\r\n",
+        b"220 mx.example ESMTP\r\n250-mx.example\r\n250 AUTH SCRAM-SHA-256 XOAUTH2\r\n334 \r\n"
+        b"334 cj1ub25jZTEscz1ZV0ZoLGk9NDA5Ng==\r\n334 dj1hYWFh\r\n235 2.7.0 Logged in\r\n",
         b"235 2.7.0 Logged in\r\n",
         b"334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n535 5.7.8 No\r\n",
         b"421 4.3.2 Closing\r\n",
@@ -80,6 +84,8 @@ class _Owner:
         elif isinstance(event, Handed):
             self.handed += 1
             assert len(event.results) == len(_MAIL.recipients)
+        elif isinstance(event, KeyWanted):
+            conversation.give_key(bytes(32))  # not the right one, which takes long to derive
         elif isinstance(event, TLSAnswered) and event.reply.positive:
             conversation.tls_started()
             return
@@ -91,9 +97,15 @@ class _Owner:
         if conversation.offers.starttls and not conversation.tls and not self._secured:
             self._secured = True
             conversation.start_tls()
-        elif {"PLAIN", "LOGIN"} & set(conversation.offers.mechanisms) and not self._tried:
+        elif not self._tried and (
+            chosen := choose(
+                conversation.offers.mechanisms,
+                PasswordCredentials("alice", "secret"),
+                lambda: "nonce",
+            )
+        ):
             self._tried = True
-            conversation.login(PasswordCredentials("alice", "secret"))
+            conversation.login(*chosen)
         elif self._mails:
             self._mails -= 1
             self.sent += 1
