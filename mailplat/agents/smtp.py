@@ -19,12 +19,14 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -33,7 +35,7 @@ from mailplat.agents.exchangers import Exchangers, find_addresses, find_exchange
 from mailplat.agents.handover import Letter, Server, Tried, answered, hand_over
 from mailplat.interfaces.agents import Attempt, IClosingAgent
 from mailplat.interfaces.resolver import IResolver
-from mailplat.model.credentials import PasswordCredentials
+from mailplat.model.credentials import TokenCredentials
 from mailplat.model.envelope import Recipient
 from mailplat.model.outcome import Deferred as DeferredOutcome
 from mailplat.model.outcome import Outcome
@@ -50,11 +52,13 @@ from mailplat.net.smtp_client import (
 )
 from mailplat.net.smtp_pool import ChannelPool, PoolOptions
 from mailplat.net.timed_cache import TimedCache
+from mailplat.proto.sasl.client import ClientCredentials
 
 __all__ = ["RelayAgent", "RelayOptions", "Smarthost", "TLSPolicy", "tcp_endpoint"]
 
 NO_TLS = Reply.of(451, "TLS is required, and the server does not offer it", "4.7.4")
 NO_CLEAR_LOGIN = Reply.of(451, "No log-in without TLS", "4.7.11")
+NO_TOKEN = Reply.of(451, "There is no token to log in with", "4.7.0")
 NO_MECHANISM = Reply.of(451, "The server offers no way to log in that we know", "4.7.0")
 NO_TLS_PATH = Reply.of(550, "Encryption needed: no server of the domain can be trusted", "5.7.10")
 _TLS_STATUS = {"4.7.4", "4.7.5"}
@@ -87,12 +91,15 @@ class Smarthost:
         implicit_tls: Whether TLS begins with the first byte (RFC 8314 §3.3).
         credentials: To log in with; None for no log-in.
         clear_passwords: Whether to log in without TLS too.
+        token_file: Holds the token of the credentials, and is read for each log-in: tokens get
+            old within the hour.
     """
 
     host: str
     port: int = 587
     implicit_tls: bool = False
-    credentials: PasswordCredentials | None = None
+    credentials: ClientCredentials | None = None
+    token_file: Path | None = None
     clear_passwords: bool = False
 
 
@@ -359,14 +366,23 @@ class RelayAgent:
 
 
 async def _log_in(
-    channel: SmtpChannel, smarthost: Smarthost, credentials: PasswordCredentials
+    channel: SmtpChannel, smarthost: Smarthost, credentials: ClientCredentials
 ) -> Reply | None:
     """Log in; give the reason if that fails.  It is never the mail's fault."""
     if not channel.protected and not smarthost.clear_passwords:
         return NO_CLEAR_LOGIN
-    if not channel.offers.mechanisms & {"PLAIN", "LOGIN"}:
+    if smarthost.token_file is not None:
+        try:
+            token = await deferToThread(smarthost.token_file.read_text)
+        except (OSError, ValueError) as error:
+            RelayAgent.log.error(
+                "cannot read {file}: {error}", file=str(smarthost.token_file), error=str(error)
+            )
+            return NO_TOKEN
+        credentials = TokenCredentials(token.strip(), credentials.authzid)
+    reply = await channel.login(credentials, clear=smarthost.clear_passwords)
+    if reply is None:
         return NO_MECHANISM
-    reply = await channel.login(credentials)
     if reply.positive:
         return None
     return Reply(451, ("The server does not let us log in", *reply.lines), "4.7.8")

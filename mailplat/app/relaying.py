@@ -7,10 +7,11 @@ from typing import Any
 
 from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
 from mailplat.config.options import Configuration
+from mailplat.config.sections.relay import SmarthostOptions
 from mailplat.config.sections.routing import RelayHostOptions
 from mailplat.interfaces.agents import RELAY_PREFIX
 from mailplat.interfaces.resolver import IResolver
-from mailplat.model.credentials import PasswordCredentials
+from mailplat.model.credentials import CertificateCredentials, PasswordCredentials, TokenCredentials
 from mailplat.model.errors import ConfigurationFault
 from mailplat.net.client_tls import ClientContexts
 from mailplat.net.resolver import (
@@ -22,6 +23,8 @@ from mailplat.net.resolver import (
 )
 from mailplat.net.smtp_client import ChannelOptions
 from mailplat.net.smtp_pool import PoolOptions
+from mailplat.net.tls import CertificateFiles
+from mailplat.proto.sasl.client import ClientCredentials
 
 __all__ = ["make_relay", "make_relay_hosts", "make_resolver"]
 
@@ -78,7 +81,11 @@ def make_relay(
     return RelayAgent(
         reactor,
         resolver,
-        ClientContexts(minimum=f"TLSv{options.tls_version.value}", authorities=options.authorities),
+        ClientContexts(
+            minimum=f"TLSv{options.tls_version.value}",
+            authorities=options.authorities,
+            identity=None if host is not None else _identity(configuration.smarthost),
+        ),
         RelayOptions(
             channel=ChannelOptions(
                 hostname,
@@ -137,17 +144,34 @@ def _smarthost(configuration: Configuration) -> Smarthost | None:
     options = configuration.smarthost
     if not options.host:
         return None
-    if bool(options.user) != (options.password is not None):
+    ways = [way for way in ("password", "token", "token_file") if getattr(options, way) is not None]
+    if len(ways) > 1 or (options.password is not None and not options.user):
+        raise ConfigurationFault(
+            "smarthost: say one of password (with user), token and token_file to log in with"
+        )
+    if options.user and not ways and options.certificate is None:
         raise ConfigurationFault(
             "smarthost.user and smarthost.password belong together: say both, or neither"
         )
-    credentials = None
+    credentials: ClientCredentials | None = None
     if options.password is not None:
         credentials = PasswordCredentials(options.user, options.password.reveal())
+    elif options.token is not None or options.token_file is not None:
+        token = "" if options.token is None else options.token.reveal()
+        credentials = TokenCredentials(token, options.user)
+    elif options.certificate is not None:
+        credentials = CertificateCredentials(options.user)
     return Smarthost(
         options.host.lower().removesuffix("."),
         port=options.port,
         implicit_tls=options.implicit_tls,
         credentials=credentials,
         clear_passwords=options.clear_password,
+        token_file=options.token_file,
     )
+
+
+def _identity(options: SmarthostOptions) -> CertificateFiles | None:
+    if options.certificate is None:
+        return None
+    return CertificateFiles(options.certificate, options.certificate_key or options.certificate)

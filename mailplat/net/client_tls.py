@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from mailplat.model.errors import ConfigurationFault
-from mailplat.net.tls import CIPHERS
+from mailplat.net.tls import CIPHERS, CertificateFiles
 
 __all__ = ["ClientContexts", "ClientTLS"]
 
@@ -35,16 +35,25 @@ class ClientContexts:
     Args:
         minimum: ``TLSv1.2`` or ``TLSv1.3``.
         authorities: A PEM file with the certificates to trust; None for the system's.
+        identity: Our own certificate, for servers that have proved who they are and ask for it.
 
     Raises:
         ConfigurationFault: The file cannot be used.
     """
 
-    def __init__(self, *, minimum: str = "TLSv1.2", authorities: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        minimum: str = "TLSv1.2",
+        authorities: Path | None = None,
+        identity: CertificateFiles | None = None,
+    ) -> None:
         # weak encryption is better than none where nothing is proved anyhow (RFC 7435 §3)
         self._opportunistic = _context(minimum, _OLD)
         self._verified = _context(minimum, CIPHERS)
         self._verified.set_verify(SSL.VERIFY_PEER)
+        if identity is not None:
+            self._show(identity)
         if authorities is None:
             self._verified.set_default_verify_paths()
             return
@@ -54,6 +63,17 @@ class ClientContexts:
             raise ConfigurationFault(
                 f"{authorities} holds no certificates that can be read: it has to be PEM"
                 " (-----BEGIN CERTIFICATE-----)"
+            ) from error
+
+    def _show(self, identity: CertificateFiles) -> None:
+        try:
+            self._verified.use_certificate_chain_file(str(identity.certificate))
+            self._verified.use_privatekey_file(str(identity.key))
+            self._verified.check_privatekey()
+        except SSL.Error as error:
+            raise ConfigurationFault(
+                f"{identity.certificate} and {identity.key} cannot be used: they have to be a"
+                " certificate and its private key, in PEM"
             ) from error
 
     def begin(self, host: str, *, verified: bool) -> ClientTLS:

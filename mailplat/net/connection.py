@@ -77,6 +77,8 @@ class Connection(Protocol, Generic[E]):
     """
 
     log = Logger()
+    serves = True
+    """Whether ours is the server's side."""
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ class Connection(Protocol, Generic[E]):
         if not self._securing:
             return
         self._securing = False
-        self.peer = replace(self.peer, tls=tls_of(self._wire))
+        self.peer = replace(self.peer, tls=tls_of(self._wire, server=self.serves))
         self._since = self._clock.seconds()
         if self._session is None:
             self._open()

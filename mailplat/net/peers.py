@@ -35,18 +35,24 @@ def _port_of(address: IAddress) -> int:
     return address.port if isinstance(address, TCP4 | TCP6) else 0
 
 
-def tls_of(transport: ITransport) -> TLSInfo | None:
-    """Tell what protects a transport; None in clear.  Ask once the handshake is done."""
+def tls_of(transport: ITransport, *, server: bool = True) -> TLSInfo | None:
+    """Tell what protects a transport; None in clear.  Ask once the handshake is done.
+
+    Args:
+        transport: The connection.
+        server: Whether ours is the server's side.
+    """
     if not ISSLTransport.providedBy(transport):
         return None
     handle = transport.getHandle()  # type: ignore[attr-defined]
-    certificate = handle.get_peer_certificate(as_cryptography=True)
+    theirs = handle.get_peer_certificate(as_cryptography=True)
+    shown = handle.get_certificate(as_cryptography=True) if server else theirs
     return TLSInfo(
         version=handle.get_protocol_version_name(),
         cipher=handle.get_cipher_name() or "",
         server_name=(handle.get_servername() or b"").decode("ascii", "replace"),
-        client_certificate=None if certificate is None else certificate.public_bytes(Encoding.DER),
-        bindings=bindings_of(handle, handle.get_certificate(as_cryptography=True)),
+        client_certificate=theirs.public_bytes(Encoding.DER) if server and theirs else None,
+        bindings=bindings_of(handle, shown),
     )
 
 

@@ -16,9 +16,11 @@ Invariants:
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
@@ -32,18 +34,19 @@ from twisted.python.failure import Failure
 
 from mailplat.interfaces.bodies import IBody
 from mailplat.interfaces.net import ILink
-from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.errors import Corrupt, MailError
 from mailplat.model.reply import Reply
 from mailplat.net.client_tls import ClientTLS
 from mailplat.net.connection import Connection
 from mailplat.net.session import ConnectionOptions
+from mailplat.proto.sasl.client import ClientCredentials, choose
 from mailplat.proto.smtp.client import ClientConversation
 from mailplat.proto.smtp.client_events import (
     ClientEvent,
     ContentWanted,
     Gone,
     Handed,
+    KeyWanted,
     LoginAnswered,
     Phase,
     Ready,
@@ -115,6 +118,8 @@ class ChannelOptions:
 
 class _ClientConnection(Connection[ClientEvent]):
     """Carries the conversation; time-outs go by what is waited for."""
+
+    serves = False
 
     def __init__(
         self,
@@ -267,15 +272,36 @@ class SmtpChannel:
         assert isinstance(ready, Ready)
         return True
 
-    async def login(self, credentials: PasswordCredentials) -> Reply:
-        """Log in; tells what the server answered.
+    async def login(self, credentials: ClientCredentials, *, clear: bool = False) -> Reply | None:
+        """Log in by the strongest mechanism that the server offers.
+
+        Args:
+            credentials: What we have.
+            clear: Whether a password or a token may be shown without TLS.
+
+        Returns:
+            What the server answered; None if there is no mechanism in common.
 
         Raises:
-            ValueError: There is no mechanism in common.
             PeerLost: The server is gone.
         """
-        self._conversation.login(credentials)
+        link = self._link
+        assert link is not None
+        bindings = {} if link.peer.tls is None else link.peer.tls.bindings
+        chosen = choose(
+            self.offers.mechanisms,
+            credentials,
+            partial(secrets.token_urlsafe, 24),
+            bindings=bindings,
+            show=clear or self.protected,
+        )
+        if chosen is None:
+            return None
+        self._conversation.login(*chosen)
         answered = await self._next()
+        if isinstance(answered, KeyWanted):
+            self._conversation.give_key(await deferToThread(answered.derivation.derive))
+            answered = await self._next()
         assert isinstance(answered, LoginAnswered)
         return answered.reply
 

@@ -424,7 +424,7 @@ def test_tls_starts_behind_the_answer() -> None:
     assert bench.say(b"early\n") == b""
     secured = TLSInfo("TLSv1.3", "some cipher")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection_module, "tls_of", lambda transport: secured)
+        patch.setattr(connection_module, "tls_of", lambda transport, **_: secured)
         bench.connection.handshakeCompleted()
     assert bench.session.link.peer.tls == secured
     assert "injected" not in bench.session.log
@@ -447,7 +447,7 @@ def test_implicit_tls_greets_after_the_handshake() -> None:
     directlyProvides(bench.wire, ISSLTransport)
     assert bench.wire.carry(bench.connection) == b""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection_module, "tls_of", lambda transport: TLSInfo("TLSv1.3", "x"))
+        patch.setattr(connection_module, "tls_of", lambda transport, **_: TLSInfo("TLSv1.3", "x"))
         bench.connection.handshakeCompleted()
         bench.connection.handshakeCompleted()  # a renegotiation changes nothing
     assert bench.wire.written() == b"hello\n"
@@ -598,7 +598,7 @@ def test_nothing_goes_around_tls() -> None:
     written: list[bytes] = []
     wire.write = written.append  # type: ignore[method-assign,assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection_module, "tls_of", lambda transport: TLSInfo("TLSv1.3", "x"))
+        patch.setattr(connection_module, "tls_of", lambda transport, **_: TLSInfo("TLSv1.3", "x"))
         bench.connection.handshakeCompleted()
     bench.connection.dataReceived(b"d\n")
     assert (wire.sent, written) == ([b"hello\n", b"tls\n"], [b"d\n"])

@@ -308,11 +308,11 @@ async def test_login_and_its_end() -> None:
     """A log-in is answered; a connection that is gone is found out at the next step."""
     server = Server()
     channel = await server.open("AUTH PLAIN")
-    waiting = started(channel.login(PasswordCredentials("me", "secret")))
+    waiting = started(channel.login(PasswordCredentials("me", "secret"), clear=True))
     assert server.wire.take() == b"AUTH PLAIN AG1lAHNlY3JldA==\r\n"
     server.say("535 5.7.8 no")
     assert (await waiting).code == 535
-    waiting = started(channel.login(PasswordCredentials("me", "secret")))
+    waiting = started(channel.login(PasswordCredentials("me", "secret"), clear=True))
     server.say("421 4.7.0 enough")
     assert (await lost(waiting)).reply.code == 421
     server.hang_up()

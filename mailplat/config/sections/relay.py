@@ -160,6 +160,28 @@ class SmarthostOptions:
         example={"file": "/etc/mailplat/smarthost.password"},
     )
     clear_password: bool = option(False, meaning="Whether to send the password without TLS too.")
+    token: Secret | None = option(
+        None,
+        meaning="An OAuth 2 token to log in with in place of a password; `user` goes with it.",
+        precedent="RFC 7628",
+        example={"env": "MAILPLAT_TOKEN"},
+    )
+    token_file: Path | None = option(
+        None,
+        meaning="A file that holds such a token. It is read for each log-in: another program keeps "
+        "it fresh.",
+        example="/run/mailplat/smarthost.token",
+    )
+    certificate: Path | None = option(
+        None,
+        meaning="Our own certificate, in PEM with those of its issuers, to show to servers that "
+        "ask for one; without a password or a token it is what we log in with (`EXTERNAL`).",
+        precedent="RFC 4422 appendix A; Postfix smtp_tls_cert_file",
+        example="tls/client.pem",
+    )
+    certificate_key: Path | None = option(
+        None, meaning="Its private key, in PEM.", example="tls/client.key"
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -17,23 +17,25 @@ Invariants:
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections import deque
 from functools import partial
 
-from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import BodyType, Recipient
 from mailplat.model.reply import Reply
+from mailplat.proto.sasl.client import ClientExchange
+from mailplat.proto.sasl.scram_client import Derivation
 from mailplat.proto.smtp.client_events import (
     ClientEvent,
     ContentWanted,
     Gone,
     Handed,
+    KeyWanted,
     LoginAnswered,
     Phase,
     Ready,
     TLSAnswered,
 )
+from mailplat.proto.smtp.client_login import ClientLogin
 from mailplat.proto.smtp.client_transaction import (
     Command,
     Took,
@@ -95,6 +97,7 @@ class ClientConversation:
         self._sent: deque[Command] = deque([Command(Phase.GREETING, b"", self._greeted)])
         self._events: deque[ClientEvent] = deque()
         self._transaction: Transaction | None = None
+        self._login: ClientLogin | None = None
         self._securing = False
         self._ended = False
         self._over = False
@@ -161,24 +164,20 @@ class ClientConversation:
         """Ask for TLS; `TLSAnswered` follows."""
         self._ask(Phase.STARTTLS, b"STARTTLS\r\n", self._tls_answered)
 
-    def login(self, credentials: PasswordCredentials) -> None:
-        """Log in by PLAIN or else LOGIN; `LoginAnswered` follows.
+    def login(self, mechanism: str, exchange: ClientExchange) -> None:
+        """Log in; `LoginAnswered` follows, `KeyWanted` perhaps before it.
 
-        Raises:
-            ValueError: The server offers neither.
+        Args:
+            mechanism: One that the server offers.
+            exchange: A new one, of `proto.sasl.client.choose`.
         """
-        if "PLAIN" in self.offers.mechanisms:
-            message = "\0".join((credentials.authzid, credentials.authcid, credentials.password))
-            coded = b64encode(message.encode())
-            line = b"AUTH PLAIN " + coded + b"\r\n"  # RFC 4954 §4
-            self._ask(Phase.LOGIN, line, partial(self._login_answered, (coded,)))
-        elif "LOGIN" in self.offers.mechanisms:
-            words = tuple(
-                b64encode(word.encode()) for word in (credentials.authcid, credentials.password)
-            )
-            self._ask(Phase.LOGIN, b"AUTH LOGIN\r\n", partial(self._login_answered, words))
-        else:
-            raise ValueError("no mechanism in common")
+        self._login = ClientLogin(mechanism, exchange)
+        self._ask(Phase.LOGIN, self._login.line, self._login_answered)
+
+    def give_key(self, salted: bytes) -> None:
+        """Go on after `KeyWanted`."""
+        assert self._login is not None
+        self._ask(Phase.LOGIN, self._login.derived(salted), self._login_answered)
 
     def send(self, transfer: Transfer) -> None:
         """Hand a mail over; `Handed` follows, `ContentWanted` perhaps before it."""
@@ -333,15 +332,19 @@ class ClientConversation:
         else:
             self._events.append(TLSAnswered(reply))
 
-    def _login_answered(self, words: tuple[bytes, ...], reply: Reply) -> None:
-        if reply.code == 334 and words:
-            line = words[0] + b"\r\n"
-            self._ask(Phase.LOGIN, line, partial(self._login_answered, words[1:]))
-        elif reply.code == 334:
-            self._out_of_step()
+    def _login_answered(self, reply: Reply) -> None:
+        login = self._login
+        assert login is not None
+        if reply.code != 334:
+            outcome = login.outcome(reply)
+            self._login, self.authenticated = None, outcome.positive
+            self._events.append(LoginAnswered(outcome))
+            return
+        answer = login.answer(reply)
+        if isinstance(answer, Derivation):
+            self._events.append(KeyWanted(answer))
         else:
-            self.authenticated = reply.positive
-            self._events.append(LoginAnswered(reply))
+            self._ask(Phase.LOGIN, answer, self._login_answered)
 
     # -- a mail
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mailplat.model.reply import Reply
+from mailplat.proto.sasl.scram_client import Derivation
 from mailplat.proto.smtp.transfer import Result
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ContentWanted",
     "Gone",
     "Handed",
+    "KeyWanted",
     "LoginAnswered",
     "Phase",
     "Ready",
@@ -51,6 +53,13 @@ class TLSAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyWanted:
+    """A log-in goes on once a key is derived: in a thread, then `give_key`."""
+
+    derivation: Derivation
+
+
+@dataclass(frozen=True, slots=True)
 class LoginAnswered:
     """AUTH was answered."""
 
@@ -76,4 +85,4 @@ class Gone:
     reply: Reply
 
 
-ClientEvent = Ready | TLSAnswered | LoginAnswered | ContentWanted | Handed | Gone
+ClientEvent = Ready | TLSAnswered | KeyWanted | LoginAnswered | ContentWanted | Handed | Gone

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import itertools
+from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailplat.model.address import Address
-from mailplat.model.credentials import PasswordCredentials
+from mailplat.model.credentials import PasswordCredentials, ScramRequest, TokenCredentials
 from mailplat.model.envelope import BodyType, Recipient, Sender
 from mailplat.model.reply import Reply
+from mailplat.proto.sasl.client import choose
+from mailplat.proto.sasl.exchange import Challenge, begin, respond
 from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
+from mailplat.proto.sasl.scram import keys_of
+from mailplat.proto.sasl.scram_server import ScramExchange
 from mailplat.proto.smtp.client import ClientConversation
 from mailplat.proto.smtp.client_events import (
     ClientEvent,
     ContentWanted,
     Gone,
     Handed,
+    KeyWanted,
     LoginAnswered,
     Phase,
     Ready,
@@ -106,6 +113,14 @@ def ready(hello: Iterable[bytes], **options: object) -> Owner:
     assert owner.events == [Ready()]
     assert owner.conversation.phase is Phase.IDLE
     return owner
+
+
+def log_in(owner: Any) -> None:
+    """Log in by the strongest mechanism that there is."""
+    credentials = PasswordCredentials("me", "secret")
+    chosen = choose(owner.conversation.offers.mechanisms, credentials, lambda: "nonce")
+    assert chosen is not None
+    owner.conversation.login(*chosen)
 
 
 def test_one_at_a_time() -> None:
@@ -361,7 +376,7 @@ def test_tls_refused() -> None:
 def test_login(offered: str, dialogue: list[tuple[bytes, bytes]], good: bool) -> None:
     """PLAIN goes in one line, LOGIN in three (RFC 4616, draft-murchison-sasl-login)."""
     owner = ready([b"220 hi\r\n", b"250-mx\r\n250 AUTH %s\r\n" % offered.encode()])
-    owner.conversation.login(PasswordCredentials("me", "secret"))
+    log_in(owner)
     said = owner.go_on()
     for command, reply in dialogue:
         assert said == command
@@ -371,13 +386,51 @@ def test_login(offered: str, dialogue: list[tuple[bytes, bytes]], good: bool) ->
 
 
 def test_login_that_asks_for_ever() -> None:
-    """A server that asks for more than there is, is left."""
-    owner = ready([b"220 hi\r\n", b"250-mx\r\n250 AUTH PLAIN\r\n"])
-    owner.conversation.login(PasswordCredentials("me", "secret"))
-    owner.feed(b"334 \r\n", b"334 more\r\n")
-    assert isinstance(owner.events[-1], Gone)
-    with pytest.raises(ValueError):
-        ready(PLAIN).conversation.login(PasswordCredentials("me", "secret"))
+    """A server that asks for more than there is, is told that we give up, and believed no more."""
+    owner = ready([b"220 hi\r\n", b"250-mx\r\n250 AUTH LOGIN\r\n"])
+    log_in(owner)
+    owner.feed(b"334 \r\n", b"334 \r\n", b"334 more\r\n", b"235 come in\r\n")
+    assert isinstance(owner.events[-1], LoginAnswered)
+    assert not owner.conversation.authenticated
+
+
+def test_login_by_scram() -> None:
+    """The key is derived elsewhere, and a server that proved nothing is not believed."""
+    offers = b"250-mx\r\n250 AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-1\r\n"
+    for honest in (True, False):
+        owner = ready([b"220 hi\r\n", offers])
+        log_in(owner)
+        server = ScramExchange("SCRAM-SHA-256", "server")
+        line = owner.go_on()
+        assert line.startswith(b"AUTH SCRAM-SHA-256 ")
+        assert begin(server, line.split()[2]) == ScramRequest("me", "SCRAM-SHA-256")
+        challenge = server.answer(keys_of("SCRAM-SHA-256", "secret", b"salt", 4096))
+        assert isinstance(challenge, Challenge)
+        assert owner.feed(b"334 " + challenge.line + b"\r\n") == b""
+        wanted = owner.events[-1]
+        assert isinstance(wanted, KeyWanted)
+        owner.conversation.give_key(wanted.derivation.derive())
+        proof = respond(server, owner.go_on().strip())
+        assert isinstance(proof, Challenge)
+        if honest:
+            assert owner.feed(b"334 " + proof.line + b"\r\n") == b"\r\n"
+        owner.feed(b"235 come in\r\n")
+        assert isinstance(owner.events[-1], LoginAnswered)
+        assert owner.conversation.authenticated is honest
+
+
+def test_long_tokens_go_behind_their_command() -> None:
+    """An initial response that would make the line too long waits for the server (RFC 4954 §4)."""
+    owner = ready([b"220 hi\r\n", b"250-mx\r\n250 AUTH OAUTHBEARER\r\n"])
+    chosen = choose({"OAUTHBEARER"}, TokenCredentials("x" * 1000, "me"), lambda: "n")
+    assert chosen is not None
+    owner.conversation.login(*chosen)
+    assert owner.go_on() == b"AUTH OAUTHBEARER\r\n"
+    said = owner.feed(b"334 \r\n")
+    assert b64decode(said) == b"n,a=me,\1auth=Bearer " + b"x" * 1000 + b"\1\1"
+    assert owner.feed(b"334 e30=\r\n") == b"AQ==\r\n"
+    owner.feed(b"535 no\r\n")
+    assert not owner.conversation.authenticated
 
 
 def test_what_cannot_be_sent_is_not_tried() -> None:
@@ -573,7 +626,7 @@ def test_our_server_understands(
     server = Server(dialect, offers)
     owner = Owner(dialect=dialect, blocks=blocks)
     converse(owner, server, cuts)
-    owner.conversation.login(PasswordCredentials("me", "secret"))
+    log_in(owner)
     converse(owner, server, cuts)
     whole = b"".join(blocks)
     expected = whole if not whole or whole.endswith(b"\r\n") else whole + b"\r\n"
@@ -622,7 +675,7 @@ def test_login_is_an_event_of_ours() -> None:
     server.next_event()
     server.accept()
     owner.feed(server.bytes_to_send())
-    owner.conversation.login(PasswordCredentials("me", "secret"))
+    log_in(owner)
     server.receive(owner.go_on())
     event = server.next_event()
     assert isinstance(event, Login)
@@ -632,7 +685,7 @@ def test_login_is_an_event_of_ours() -> None:
 def test_no_password_is_shown() -> None:
     """Nothing that waits for its reply shows what it said."""
     owner = ready([b"220 hi\r\n", b"250-mx\r\n250 AUTH LOGIN\r\n"])
-    owner.conversation.login(PasswordCredentials("me", "secret"))
+    log_in(owner)
     owner.go_on()
     owner.feed(b"334 VXNlcm5hbWU6\r\n")
     assert "c2VjcmV0" not in repr(owner.conversation._sent)
