@@ -19,11 +19,12 @@ from mailplat.app.control import QUEUE_CHANGED, Control
 from mailplat.app.ctl.main import main
 from mailplat.app.ctl.selecting import selected
 from mailplat.interfaces.spool import Selection, Settlement
+from mailplat.interfaces.store import Target
 from mailplat.model.outcome import Deferred
 from mailplat.model.reply import Reply
 from mailplat.spool.spool import Spool
 from mailplat.testing.spools import NOON, accept, body_of, new_mail, to
-from mailplat.testing.turns import wait_for
+from mailplat.testing.turns import all_of, wait_for
 
 ANN, BOB = to("ann@example.net"), to("bob@example.com")
 LATER = Deferred(Reply.of(451, "No answer", "4.4.1"), "mx.example.net")
@@ -164,3 +165,50 @@ def test_selects() -> None:
     assert one.held
     assert one.before is not None
     assert one.after is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_routes_again(ctl: Ctl, spool: Spool, made: Path) -> None:
+    """Recipients whose way is another one now take it at once; the others stay as they are."""
+    (made.parent / "data" / "aliases").write_text("team: alice, zoe@example.net\n")
+    text = made.read_text() + '[[route]]\nuse = "aliases:aliases"\n'
+    made.write_text(text + '[[relay_host]]\nname = "com"\nhost = "h"\ndomains = ["example.com"]\n')
+    team, gone = to("team@example.org", original="rfc822;t@x"), to("gone@example.org")
+    await accept(spool, new_mail("q1", team, gone, ANN, BOB, agent="mailbox"))
+    await accept(spool, new_mail("q2", ANN))
+    await spool.settle("q1", Settlement({team: LATER, BOB: LATER}, NOON + 300))
+    assert "1 mail led another way" in await ctl("reroute", "--all")
+    found = await spool.find("q1")
+    assert found is not None
+    ways = {
+        str(one.recipient.address): (one.agent, one.targets, one.attempts, one.recipient.original)
+        for one in found.pending
+    }
+    assert ways == {
+        "gone@example.org": ("mailbox", (), 0, ""),
+        "ann@example.net": ("", (), 0, ""),
+        "bob@example.com": ("relay:com", (), 1, ""),
+        "alice@example.org": ("mailbox", (Target("alice@example.org"),), 1, "rfc822;t@x"),
+        "zoe@example.net": ("", (), 1, "rfc822;t@x"),
+    }
+    assert "    into    INBOX of alice@example.org\n" in await ctl("show", "q1")
+    assert "0 mails led another way" in await ctl("reroute", "--all")
+    assert "2 mails given to 'relay:com'" in await ctl("reroute", "--all", "--to", "relay:com")
+    found = await spool.find("q1")
+    assert found is not None
+    assert {one.targets for one in found.pending} == {()}
+
+
+@pytest_twisted.ensureDeferred
+async def test_thousands_at_once(ctl: Ctl, spool: Spool) -> None:
+    """Commands act on all that are there when they begin, however many, by any filter."""
+    await all_of(
+        accept(spool, new_mail(f"q{n}", to(f"u{n}@d{n % 3}.example"))) for n in range(2100)
+    )
+    assert "700 mails held" in await ctl("hold", "--domain", "d0.example")
+    assert "700 mails released" in await ctl("release", "--held")
+    assert "700 mails given to 'mailbox'" in await ctl(
+        "reroute", "--recipient", "*@d1.example", "--to", "mailbox"
+    )
+    assert "2100 mails removed" in await ctl("remove", "--older-than", "1s")
+    assert await spool.names(Selection()) == []

@@ -2,54 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
-from mailplat.app.outgoing import make_bounces
-from mailplat.config.options import Configuration
 from mailplat.interfaces.spool import Pending, Selection, Settlement
 from mailplat.model.outcome import Bounced
 from mailplat.model.reply import Reply
+from mailplat.queue.bounces import Bounces
 from mailplat.spool.spool import Spool
 
 __all__ = ["give_up"]
 
 _RETURNED = Reply.of(554, "Given back by the operator of this server", "5.0.0")
-_PAGE = 200
+_MANY = 1000
+"""Mails that a selection by queue ids may hold."""
 
 
-async def give_up(configuration: Configuration, spool: Spool, selection: Selection) -> int:
-    """Bounce all mails of a selection, with what came of their last attempts; tell how many.
+async def give_up(bounces: Bounces, spool: Spool, page: Selection) -> int:
+    """Bounce some mails, with what came of their last attempts; tell how many.
 
-    Reports that this writes are mails of the queue too, and are left alone.
+    Args:
+        bounces: Writes the reports, which are mails of the queue too.
+        spool: Open.
+        page: Mails by their queue ids.
     """
-    from twisted.internet import reactor as installed
-
-    from mailplat.app.assembly import assemble
-
-    reactor: Any = installed
-    parts = assemble(configuration, reactor)
-    bounces = make_bounces(
-        configuration, time.time, spool, parts.routes, parts.hostname, parts.queue_ids
-    )
-    await parts.accounts.open()
-    try:
-        await parts.routes.open()
-        ids: list[str] = []  # all at first: the reports that this writes are not meant
-        while page := await spool.select(selection, _PAGE, ids[-1] if ids else ""):
-            ids += [mail.queue_id for mail in page]
-        count = 0
-        for start in range(0, len(ids), _PAGE):
-            chosen = Selection(queue_ids=tuple(ids[start : start + _PAGE]))
-            for mail in await spool.select(chosen, _PAGE):
-                outcomes = {one.recipient: _given_up(one) for one in mail.pending}
-                reports = await bounces.on_outcomes(mail, outcomes)
-                await spool.settle(mail.queue_id, Settlement(outcomes, reports=reports))
-                count += 1
-        return count
-    finally:
-        await parts.routes.close()
-        await parts.accounts.close()
+    mails = await spool.select(page, _MANY)
+    for mail in mails:
+        outcomes = {one.recipient: _given_up(one) for one in mail.pending}
+        reports = await bounces.on_outcomes(mail, outcomes)
+        await spool.settle(mail.queue_id, Settlement(outcomes, reports=reports))
+    return len(mails)
 
 
 def _given_up(one: Pending) -> Bounced:

@@ -7,6 +7,7 @@ not; a running server is told over its control socket, and looks again at once.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,11 +19,14 @@ from mailplat.app.ctl.selecting import config_option, selected, selection_option
 from mailplat.config.load import load
 from mailplat.config.options import Configuration
 from mailplat.config.values import Duration, Size, spell_duration, spell_size
-from mailplat.interfaces.spool import IOperatedSpool, LaneState, Spooled
+from mailplat.interfaces.agents import RELAY_PREFIX
+from mailplat.interfaces.spool import IOperatedSpool, LaneState, Selection, Spooled
 
 __all__ = ["command"]
 
 _PAGE = 500
+_AT_ONCE = 1000
+"""Mails that are changed in one transaction, and then said to be done."""
 
 
 @click.group(short_help="Look at mail that waits to go out, and act on it.")
@@ -39,6 +43,7 @@ def command() -> None:
       mailplatctl queue hold --sender '*@bulk.example'
       mailplatctl queue retry --reason 'no answer' --older-than 1h
       mailplatctl queue bounce --recipient '*@gone.example'
+      mailplatctl queue reroute --recipient '*@moved.example'
       mailplatctl queue remove --all --sender '<>' --older-than 3d
       mailplatctl queue top
     """  # noqa: D301 -- click wants the control character
@@ -101,7 +106,7 @@ def show(file: Path, queue_id: str) -> None:
 def hold(file: Path, **chosen: Any) -> None:
     """Keep mails back until they are released."""
     selection = selected(chosen)
-    _change(file, lambda spool: spool.hold(selection, True), "held")
+    _change(file, selection, lambda spool, page: spool.hold(page, True), "held")
 
 
 @command.command("release")
@@ -110,7 +115,7 @@ def hold(file: Path, **chosen: Any) -> None:
 def release(file: Path, **chosen: Any) -> None:
     """Let mails go on that were held, at once."""
     selection = selected(chosen)
-    _change(file, lambda spool: spool.hold(selection, False), "released")
+    _change(file, selection, lambda spool, page: spool.hold(page, False), "released")
 
 
 @command.command("retry")
@@ -119,7 +124,7 @@ def release(file: Path, **chosen: Any) -> None:
 def retry(file: Path, **chosen: Any) -> None:
     """Try mails at once, and destinations that did not answer too."""
     selection = selected(chosen)
-    _change(file, lambda spool: spool.retry(selection), "to be tried now")
+    _change(file, selection, lambda spool, page: spool.retry(page), "to be tried now")
 
 
 @command.command("remove")
@@ -128,22 +133,50 @@ def retry(file: Path, **chosen: Any) -> None:
 def remove(file: Path, **chosen: Any) -> None:
     """Throw mails away; nobody is told."""
     selection = selected(chosen)
-    _change(file, lambda spool: spool.remove(selection), "removed")
+    _change(file, selection, lambda spool, page: spool.remove(page), "removed")
 
 
 @command.command("reroute")
 @config_option
 @selection_options
-@click.option("--to", "agent", required=True, help="The agent's name; '' is the relay.")
-def reroute(file: Path, agent: str, **chosen: Any) -> None:
-    """Give mails to another delivery agent, now."""
+@click.option("--to", "agent", help="The agent's name; '' is the relay, relay:NAME a relay host.")
+def reroute(file: Path, agent: str | None, **chosen: Any) -> None:
+    """Ask the routes again where mails lead, or give them to another delivery agent, now."""
     configuration = load(file)
+    if agent is None:
+        _route_again(file, selected(chosen))
+        return
     known = {"", "mailbox", *(one.name for one in configuration.agents)}
+    known |= {f"{RELAY_PREFIX}{one.name}" for one in configuration.relay_hosts}
     if agent not in known:
         names = ", ".join(repr(name) for name in sorted(known))
         raise click.ClickException(f"there is no agent {agent!r}; there are: {names}")
     selection = selected(chosen)
-    _change(file, lambda spool: spool.reroute(selection, agent), f"given to {agent!r}")
+    done = f"given to {agent!r}"
+    _change(file, selection, lambda spool, page: spool.reroute(page, agent), done)
+
+
+def _route_again(file: Path, selection: Selection) -> None:
+    from mailplat.app.ctl.rerouting import route_again
+
+    parts = _parts(load(file))
+    now = int(time.time())
+    _change(
+        file,
+        selection,
+        lambda spool, page: route_again(parts.routes, spool, page, now),
+        "led another way",
+        parts,
+    )
+
+
+def _parts(configuration: Configuration) -> Any:
+    """Make what commands need that ask the routes."""
+    from twisted.internet import reactor
+
+    from mailplat.app.assembly import assemble
+
+    return assemble(configuration, reactor)
 
 
 @command.command("bounce")
@@ -152,10 +185,19 @@ def reroute(file: Path, agent: str, **chosen: Any) -> None:
 def bounce(file: Path, **chosen: Any) -> None:
     """Give mails up: their senders are told, as if their time were up."""
     from mailplat.app.ctl.giving_up import give_up
+    from mailplat.app.outgoing import make_bounces
 
     selection = selected(chosen)
     configuration = load(file)
-    _change(file, lambda spool: give_up(configuration, spool, selection), "given up")
+    parts = _parts(configuration)
+
+    async def work(spool: Any, page: Selection) -> int:
+        bounces = make_bounces(
+            configuration, time.time, spool, parts.routes, parts.hostname, parts.queue_ids
+        )
+        return await give_up(bounces, spool, page)
+
+    _change(file, selection, work, "given up", parts)
 
 
 @command.command("top")
@@ -208,11 +250,47 @@ def _read(
     return running.run(whole)
 
 
-def _change(file: Path, work: Callable[[Any], Awaitable[int]], done: str) -> None:
+def _change(
+    file: Path,
+    selection: Selection,
+    work: Callable[[Any, Selection], Awaitable[int]],
+    done: str,
+    parts: Any = None,
+) -> None:
+    """Do something to some mails, a page after the other, and say how far it is.
+
+    Args:
+        file: The configuration.
+        selection: The mails: those that are there now, not what the work itself adds.
+        work: Takes the spool, and mails by their queue ids; gives how many changed.
+        done: What was done to them.
+        parts: What has to be open for it, where it asks the routes.
+    """
     from mailplat.app.control import QUEUE_CHANGED, tell
 
+    async def whole(spool: Any) -> int:
+        count = 0
+        names = await spool.names(selection)
+        with click.progressbar(length=len(names), file=sys.stderr) as progress:
+            for start in range(0, len(names), _AT_ONCE):
+                page = tuple(names[start : start + _AT_ONCE])
+                count += await work(spool, Selection(queue_ids=page))
+                progress.update(len(page))
+        return count
+
+    async def with_routes(spool: Any) -> int:
+        await parts.accounts.open()
+        try:
+            await parts.routes.open()
+            try:
+                return await whole(spool)
+            finally:
+                await parts.routes.close()
+        finally:
+            await parts.accounts.close()
+
     configuration = load(file)
-    count = _read(configuration, work, nothing=0)
+    count = _read(configuration, whole if parts is None else with_routes, nothing=0)
     told = bool(count) and tell(configuration.server.data_directory, QUEUE_CHANGED)
     running = "" if told or not count else " (no server is running)"
     click.echo(f"{count} mail{'' if count == 1 else 's'} {done}{running}.")
@@ -243,6 +321,8 @@ def _details(mail: Spooled) -> Iterator[str]:
         yield f"Reports:    {' '.join(asked)}"
     for one in mail.pending:
         yield f"To:         {one.recipient.address} by {one.agent or 'the relay'}"
+        for to in one.targets:
+            yield f"    into    {to.mailbox} of {to.account}"
         if one.recipient.notify:
             yield f"    notify  {','.join(sorted(one.recipient.notify))}"
         if one.recipient.original:
@@ -267,6 +347,7 @@ def _as_json(mail: Spooled) -> str:
                 {
                     "address": str(one.recipient.address),
                     "agent": one.agent,
+                    "mailboxes": [f"{to.account}:{to.mailbox}" for to in one.targets],
                     "attempts": one.attempts,
                     "due": one.due,
                     "code": one.last.reply.code if one.last else None,
