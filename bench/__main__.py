@@ -13,6 +13,7 @@ from bench import (
     arrival,
     auth,
     columns,
+    dying,
     idle,
     imap,
     message,
@@ -41,6 +42,7 @@ _MEASURES: Mapping[str, Callable[[Options], Iterator[Table]]] = {
     "smtp": smtp.measure,
     "idle": idle.measure,
     "watched": watched.measure,
+    "dying": dying.measure,
 }
 
 

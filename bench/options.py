@@ -22,6 +22,7 @@ SUBJECTS = (
     "smtp",
     "idle",
     "watched",
+    "dying",
 )
 """All subjects, in the order in which they are measured."""
 

@@ -12,7 +12,7 @@ import smtplib
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ _BAD_EVERY = 10
 _LATE = 0.5
 _DEAD = 0.3
 _AGAIN = 0.02
+_TRIES = 200
 
 
 def installation_under(folder: Path, scanner: DyingClamd, *, users: int = 10) -> Installation:
@@ -143,20 +144,26 @@ def bring(server: TwistdServer, mails: int, *, connections: int = 10) -> Brought
     again = threading.Event()  # never: the wait is a server's pause before it tries again
 
     def send(first: int) -> None:
-        with server.smtp() as smtp:
+        with ExitStack() as stack:
+            smtp = stack.enter_context(server.smtp())
             for number in range(first, mails, connections):
-                for _ in range(100):
+                for _ in range(_TRIES):
+                    smtp.ehlo_or_helo_if_needed()
                     try:
-                        smtp.sendmail("a@b.example", [users[number % len(users)]], _mail(number))
-                    except smtplib.SMTPDataError as error:
-                        if error.smtp_code >= 500:
-                            refused.append(number)
-                            break
-                        deferred.append(number)
-                        again.wait(_AGAIN)
-                    else:
+                        smtp.mail("a@b.example")
+                        smtp.rcpt(users[number % len(users)])
+                    except smtplib.SMTPServerDisconnected:  # enough for one connection
+                        smtp = stack.enter_context(server.smtp())
+                        continue
+                    code, _ = smtp.data(_mail(number))
+                    if code == 250:
                         accepted.append(number)
                         break
+                    if code >= 500:
+                        refused.append(number)
+                        break
+                    deferred.append(number)
+                    again.wait(_AGAIN)
 
     with ThreadPoolExecutor(connections) as threads:
         list(threads.map(send, range(connections)))
