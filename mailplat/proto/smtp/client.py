@@ -183,7 +183,8 @@ class ClientConversation:
         """Hand a mail over; `Handed` follows, `ContentWanted` perhaps before it."""
         if self._transaction is not None or self._over:
             raise RuntimeError("the connection is not free for a mail")
-        fitted = fit(transfer, self.offers, tls=self.tls)
+        final = self._dialect is Dialect.LMTP
+        fitted = fit(transfer, self.offers, tls=self.tls, final=final)
         results = [Result(one) if isinstance(one, Reply) else None for one in fitted.recipients]
         self._transaction = Transaction(fitted, results, results.count(None))
         if self._transaction.left == 0:
@@ -201,8 +202,7 @@ class ClientConversation:
 
     def content(self, block: bytes, *, last: bool) -> None:
         """Take the message's next bytes; only while `streaming` is true."""
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         assert transaction.streaming
         transaction.complete = last
         if transaction.stuffer is not None:
@@ -349,9 +349,13 @@ class ClientConversation:
     # -- a mail
 
     @property
-    def _uses_chunks(self) -> bool:
+    def _mail(self) -> Transaction:
         assert self._transaction is not None
-        binary = self._transaction.fitted.body is BodyType.BINARY
+        return self._transaction
+
+    @property
+    def _uses_chunks(self) -> bool:
+        binary = self._mail.fitted.body is BodyType.BINARY
         return self.offers.chunking and (self._chunking or binary)
 
     @property
@@ -360,8 +364,7 @@ class ClientConversation:
         return self.offers.pipelining and self._dialect is Dialect.SMTP
 
     def _command_mail(self, size: int) -> None:
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         fitted = transaction.fitted
         line = mail_line(
             fitted.sender,
@@ -382,8 +385,7 @@ class ClientConversation:
             self._unsent.append(Command(Phase.DATA, b"DATA\r\n", self._data_answered, True))
 
     def _mail_answered(self, reply: Reply) -> None:
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         if 300 <= reply.code < 400:
             self._out_of_step()
         elif not reply.positive:
@@ -393,8 +395,7 @@ class ClientConversation:
                 self._finish()
 
     def _rcpt_answered(self, index: int, reply: Reply) -> None:
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         transaction.left -= 1
         if 300 <= reply.code < 400:
             self._out_of_step()
@@ -425,8 +426,7 @@ class ClientConversation:
                 self._finish()
 
     def _data_answered(self, reply: Reply) -> None:
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         if reply.positive and reply.code != 354:
             self._out_of_step()
         elif not reply.positive:
@@ -455,8 +455,7 @@ class ClientConversation:
             self._sent.append(Command(Phase.END, b"", took, True))
 
     def _chunk_answered(self, reply: Reply) -> None:
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         if 300 <= reply.code < 400:
             self._out_of_step()
         elif not reply.positive:
@@ -471,8 +470,7 @@ class ClientConversation:
             self._want_content(transaction)
 
     def _end_answered(self, indices: tuple[int, ...], reply: Reply) -> None:
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         if 300 <= reply.code < 400:
             self._out_of_step()
             return
@@ -483,8 +481,7 @@ class ClientConversation:
 
     def _finish(self, *, reset: bool = True) -> None:
         """The transaction is over, and so is the server's once it is told (RFC 5321 §4.1.1.5)."""
-        transaction = self._transaction
-        assert transaction is not None
+        transaction = self._mail
         self._hand(transaction)
         if reset and not self._over:
             self._ask(Phase.RESET, b"RSET\r\n", self._reset_answered, barrier=False)

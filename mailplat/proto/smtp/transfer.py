@@ -119,13 +119,14 @@ class Fitted:
     smtputf8: bool
 
 
-def fit(transfer: Transfer, offers: PeerOffers, *, tls: bool) -> Fitted:
+def fit(transfer: Transfer, offers: PeerOffers, *, tls: bool, final: bool = False) -> Fitted:
     """Bring a mail into the form that a server takes.
 
     Args:
         transfer: The mail.
         offers: What the server offers.
         tls: Whether TLS protects the connection.
+        final: Whether the server delivers and does not relay, as LMTP's do: then it is in time.
     """
     sender, contents = transfer.sender, transfer.contents
     body = BodyType.SEVEN_BIT
@@ -136,6 +137,8 @@ def fit(transfer: Transfer, offers: PeerOffers, *, tls: bool) -> Fitted:
     # the extension is asked for only where it is needed (RFC 6531 §3.4)
     smtputf8 = sender.smtputf8 and contents.eight_bit_header
     refusal = _refusal(sender, contents, body, smtputf8, offers, tls)
+    if not final:
+        refusal = refusal or _too_late(sender, offers)
     address = sender.address
     if address is not None and refusal is None:
         if not is_sendable(address):
@@ -169,13 +172,17 @@ def _refusal(
     # a report is not lost for want of it (RFC 8689 §5)
     if sender.require_tls and sender.address is not None and not (tls and offers.require_tls):
         return _NO_REQUIRE_TLS
-    by = sender.deliver_by
-    if by is not None and by.mode is ByMode.RETURN:
-        if not offers.deliver_by:  # nobody there would take it back in time
-            return _NO_DELIVER_BY
-        if by.seconds <= 0 or by.seconds < offers.least_by:  # RFC 2852 §4
-            return _TOO_LATE
     return None
+
+
+def _too_late(sender: Sender, offers: PeerOffers) -> Reply | None:
+    """Tell why a mail cannot be relayed that is to be delivered by a time, or else returned."""
+    by = sender.deliver_by
+    if by is None or by.mode is not ByMode.RETURN:
+        return None
+    if not offers.deliver_by:  # nobody there would take it back in time
+        return _NO_DELIVER_BY
+    return _TOO_LATE if by.seconds <= 0 or by.seconds < offers.least_by else None  # RFC 2852 §4
 
 
 def _fit_recipient(recipient: Recipient, offers: PeerOffers) -> Recipient | Reply:

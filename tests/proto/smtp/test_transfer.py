@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from mailplat.model.address import Address
-from mailplat.model.envelope import BodyType, Notify, Recipient, Return, Sender
+from mailplat.model.envelope import (
+    BodyType,
+    ByMode,
+    DeliverBy,
+    Notify,
+    Recipient,
+    Return,
+    Sender,
+)
 from mailplat.model.reply import Reply
 from mailplat.proto.smtp.domains import ascii_address, ascii_domain
 from mailplat.proto.smtp.offers import Limits, Offers
@@ -81,6 +89,21 @@ def test_what_does_not_fit_is_refused(
     offers = replace(ALL, **missing)  # type: ignore[arg-type]
     refusals = fit(Transfer(sender, (ANN, JOSE), contents), offers, tls=True).recipients
     assert [isinstance(one, Reply) and one.status for one in refusals] == [status, status]
+
+
+def test_what_is_to_be_delivered_in_time() -> None:
+    """Where it cannot be returned in time, it is returned now; who delivers needs no promise."""
+    for by, offers, status in (
+        (DeliverBy(9, ByMode.RETURN), ALL, "5.3.3"),
+        (DeliverBy(9, ByMode.RETURN), replace(ALL, deliver_by=True), None),
+        (DeliverBy(0, ByMode.RETURN), replace(ALL, deliver_by=True), "5.4.7"),
+        (DeliverBy(9, ByMode.RETURN), replace(ALL, deliver_by=True, least_by=10), "5.4.7"),
+        (DeliverBy(-9, ByMode.NOTIFY), ALL, None),
+    ):
+        transfer = Transfer(replace(SENDER, deliver_by=by), (ANN,), Contents(9))
+        (said,) = fit(transfer, offers, tls=False).recipients
+        assert (said.status if isinstance(said, Reply) else None) == status
+        assert fit(transfer, offers, tls=False, final=True).recipients == (ANN,)
 
 
 def test_what_is_needed_is_asked_for() -> None:
