@@ -6,7 +6,7 @@ import pytest
 import pytest_twisted
 
 from mailplat.filters.asking import ResolverLookups
-from mailplat.message.auth.iprev import check_reverse
+from mailplat.message.auth.iprev import check_reverse, confirmed_name
 from mailplat.message.auth.lookups import Lookups
 from mailplat.message.auth.result import Result
 from mailplat.model.errors import Unavailable
@@ -56,3 +56,19 @@ async def test_reverse(address: str, result: Result) -> None:
     finding = await check_reverse(address, ResolverLookups(NAMES))
     assert (finding.method, finding.result) == ("iprev", result)
     assert finding.properties == (("policy.iprev", address),)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("192.0.2.1", "a.d.example"),
+        ("2001:db8::1", "a.d.example"),
+        ("192.0.2.2", ""),
+        ("192.0.2.3", ""),
+        ("192.0.2.4", ""),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_confirmed_name(address: str, name: str) -> None:
+    """Of an address's names only one that leads back is told to others."""
+    assert await confirmed_name(address, ResolverLookups(NAMES)) == name

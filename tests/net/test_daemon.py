@@ -25,6 +25,7 @@ class Echo(Protocol):
 
     wires: ClassVar[list[Any]]
     heard: ClassVar[list[bytes]]
+    quiet: ClassVar[bool] = False
 
     def connectionMade(self) -> None:
         """Remember the connection."""
@@ -36,7 +37,7 @@ class Echo(Protocol):
         wire: Any = self.transport
         if data == b"flood":
             wire.write(b"x" * 100_000)
-        elif data != b"silence":
+        elif data != b"silence" and not self.quiet:
             wire.write(data)
         if data.endswith(b"Q"):
             wire.loseConnection()
@@ -95,6 +96,34 @@ async def test_sends_no_more_once_it_heard(echo: type[Echo], daemon: Daemon) -> 
         assert not await talk.send_all(blocks())
         assert await talk.exactly(3) == b"one"
     assert echo.heard == [b"one"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_waits_for_the_daemon(echo: type[Echo], daemon: Daemon) -> None:
+    """While the daemon takes nothing, nothing is read to be sent; all of it goes in the end."""
+    made = 0
+
+    async def blocks() -> AsyncIterator[bytes]:
+        nonlocal made
+        while made < 200:
+            made += 1
+            yield b"x" * 65536
+
+    async def slow() -> bool:
+        async with daemon.talk(5) as talk:
+            await talk.send(b"silence")
+            while not echo.heard:
+                await deferLater(reactor, 0, int)
+            echo.wires[0].pauseProducing()
+            return await talk.send_all(blocks())
+
+    sending = Deferred.fromCoroutine(slow())
+    await deferLater(reactor, 0.1, int)
+    assert made < 20
+    echo.quiet = True
+    echo.wires[0].resumeProducing()
+    assert await sending
+    assert made == 200
 
 
 @pytest.mark.parametrize(

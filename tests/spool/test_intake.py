@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 
-from mailplat.interfaces.bodies import IBody
+from mailplat.interfaces.bodies import IBody, IFileBody
 from mailplat.model.errors import StorageFull, Unavailable
 from mailplat.spool.intake import Intakes, MemoryBody
 from mailplat.testing.bodies import BodyContract, IntakeContract, MakeBody, read_all, taken
@@ -190,3 +191,24 @@ def test_used_up(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="finished"):
         intake.write(b"more")
     body.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_hands_its_file_over(tmp_path: Path) -> None:
+    """The file that is handed over has all of the bytes, as often as it is asked for."""
+    intake = Intakes(reactor, str(tmp_path), spill=1000).open_intake()
+    body = await taken(intake, [b"a" * 5000, b"b" * 300_000, b"the end"])
+    assert IFileBody.providedBy(body)
+    whole = await read_all(body)
+    for _ in range(2):
+        descriptor = await deferToThread(body.descriptor)
+        with os.fdopen(descriptor, "rb") as file:
+            assert file.read() == whole
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.write(file.fileno(), b"x")
+    assert await read_all(body) == whole, "who reads is not disturbed"
+    file_of = body._file  # type: ignore[attr-defined]
+    body.close()
+    await deferToThread(file_of.close)
+    with pytest.raises(Unavailable):
+        await deferToThread(file_of.descriptor, b"")
