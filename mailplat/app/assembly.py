@@ -36,21 +36,22 @@ from mailplat.interfaces.agents import (
     RELAY_AGENT,
     IDeliveryAgent,
 )
-from mailplat.interfaces.plugins import AgentSettings, FilterSettings, PasswordSettings
+from mailplat.interfaces.plugins import AgentSettings, FilterSettings
 from mailplat.interfaces.resolver import IResolver
 from mailplat.interfaces.store import IStore
 from mailplat.interfaces.tokens import ITokens
 from mailplat.message.scan import ScanLimits
 from mailplat.net.factory import SessionIds
 from mailplat.net.limits import AccountConnections, ConnectionLimits
+from mailplat.net.networks import Networks
 from mailplat.net.rates import Rates
 from mailplat.net.throttle import LoginIntervals
 from mailplat.net.tls import CertificateFiles, TLSContexts
 from mailplat.queue.runner import Runner
 from mailplat.routes.table import RouteTable
 from mailplat.sessions.login import LoginParts
+from mailplat.sessions.smtp.mail_rates import MailRates
 from mailplat.sessions.smtp.queue_ids import QueueIds
-from mailplat.sessions.smtp.submission import AccountRates
 from mailplat.spool.intake import Intakes
 from mailplat.spool.spool import Spool
 
@@ -76,7 +77,7 @@ class Parts:
         log_ins: Find out whose credentials these are.
         intervals: Keep POP3's log-ins of an account apart.
         connections: Counts connections.
-        rates: Counts the mail of each account.
+        rates: Counts the mail of each account and address.
         ids: Names sessions.
         queue_ids: Names messages.
         tls: Certificates, by the authorities of clients' certificates.
@@ -103,7 +104,7 @@ class Parts:
     log_ins: LoginParts
     intervals: LoginIntervals
     connections: ConnectionLimits
-    rates: AccountRates
+    rates: MailRates
     ids: SessionIds
     queue_ids: QueueIds
     tls: Mapping[Path | None, TLSContexts]
@@ -198,9 +199,12 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
             prefix_rates=Rates(reactor.seconds, limits.connection_rate_by_prefix, 60.0),
             trusted=limits.trusted,
         ),
-        rates=AccountRates(
+        rates=MailRates(
             Rates(reactor.seconds, configuration.submission.messages_by_hour, 3600.0),
             Rates(reactor.seconds, configuration.submission.recipients_by_hour, 3600.0),
+            Rates(reactor.seconds, configuration.smtp.message_rate_by_address, 60.0),
+            Rates(reactor.seconds, configuration.smtp.recipient_rate_by_address, 60.0),
+            Networks(limits.trusted),
         ),
         ids=SessionIds(),
         queue_ids=queue_ids,

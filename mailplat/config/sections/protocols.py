@@ -109,6 +109,21 @@ class SMTPOptions:
         meaning="How many messages one connection may bring.",
         precedent="Exim smtp_accept_max_per_connection",
     )
+    message_rate_by_address: int | None = option(
+        None,
+        unit="messages a minute",
+        least=1,
+        meaning="How many messages one client may bring that did not log in: one IPv4 address, or "
+        "one IPv6 /64. Those of `limits.trusted` may bring any number.",
+        precedent="Postfix smtpd_client_message_rate_limit (none)",
+    )
+    recipient_rate_by_address: int | None = option(
+        None,
+        unit="recipients a minute",
+        least=1,
+        meaning="How many recipients these messages may have together.",
+        precedent="Postfix smtpd_client_recipient_rate_limit (none)",
+    )
     max_text_line: Size = option(
         size("64KiB"),
         least=1000,

@@ -14,8 +14,9 @@ from mailplat.interfaces.spool import ISpool
 from mailplat.interfaces.store import IStore
 from mailplat.message.scan import ScanLimits
 from mailplat.sessions.login import LoginParts
+from mailplat.sessions.smtp.mail_rates import MailRates
 from mailplat.sessions.smtp.policy import Policy
-from mailplat.sessions.smtp.submission import AccountRates, SubmissionOptions
+from mailplat.sessions.smtp.submission import SubmissionOptions
 
 __all__ = ["SmtpOptions", "SmtpParts"]
 
@@ -61,7 +62,7 @@ class SmtpParts:
         new_queue_id: Names messages.
         spool: Takes mail for other servers, or that is held; None where there is none.
         agents: The delivery agents that there are; mail that leads to another is refused at RCPT.
-        rates: How much mail each account may send.
+        rates: How much mail each account and each address may send.
         hooks: Told of what goes into the queue; None for nobody.
     """
 
@@ -74,5 +75,5 @@ class SmtpParts:
     new_queue_id: Callable[[], str]
     spool: ISpool | None = None
     agents: Container[str] = frozenset({RELAY_AGENT})
-    rates: AccountRates = field(default_factory=AccountRates.unlimited)
+    rates: MailRates = field(default_factory=MailRates)
     hooks: IQueueHooks | None = None

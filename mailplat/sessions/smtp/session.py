@@ -278,7 +278,7 @@ class SmtpSession:
         refusal = (
             self._must_log_in()
             or (answer if answer is not None and not answer.positive else None)
-            or self._parts.rates.refusal(context.account, 1)
+            or self._parts.rates.refusal(context.account, context.peer, 1)
             or await self._submission.sender_refusal(context.account, sender.address)
         )
         if refusal is None:
@@ -297,7 +297,9 @@ class SmtpSession:
             return self._filters.by("routes", _NO_RELAY)
         destinations = await routes.route(recipient.address, transaction.sender)
         noted = Noted()
-        refusal = self._parts.rates.refusal(self._context.account, len(transaction.accepted) + 1)
+        refusal = self._parts.rates.refusal(
+            self._context.account, self._context.peer, len(transaction.accepted) + 1
+        )
         if refusal is not None:
             self._filters.by("limits", refusal)
         refusal = refusal or await self._unreachable(destinations)
@@ -346,7 +348,9 @@ class SmtpSession:
 
     def _begin_message(self) -> None:
         transaction = self._transaction
-        refusal = self._parts.rates.take(self._context.account, len(transaction.accepted))
+        refusal = self._parts.rates.take(
+            self._context.account, self._context.peer, len(transaction.accepted)
+        )
         if refusal is not None:
             self._conversation.answer(self._filters.by("limits", refusal))
             return

@@ -1,6 +1,6 @@
 """What a submission server does to the mail of who logged in (RFC 6409).
 
-It holds an account to its own addresses and to its rates, adds what a message must have and its
+It holds an account to its own addresses, adds what a message must have and its
 user's program left out, and takes out what nobody else is to see.
 
 Invariants: a message is changed only where these options say so; what filters change comes after
@@ -22,15 +22,13 @@ from mailplat.model.account import Account
 from mailplat.model.address import Address
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import AddHeader, Change, RemoveHeader
-from mailplat.net.rates import Rates
 
-__all__ = ["AccountRates", "FromCheck", "Submission", "SubmissionOptions"]
+__all__ = ["FromCheck", "Submission", "SubmissionOptions"]
 
 _log = Logger()
 
 _NOT_YOURS = Reply.of(553, "Sender address is not one of yours", "5.7.1")
 _NOT_YOUR_FROM = Reply.of(550, "The From field has an address that is not one of yours", "5.7.1")
-_TOO_FAST = Reply.of(450, "Too much mail in too short a time; please try again later", "4.7.1")
 _MOST_AUTHORS = 50
 """Addresses of a From field that are looked up; more are not looked at, and are not yours."""
 
@@ -60,40 +58,6 @@ class SubmissionOptions:
     add_sender: bool = False
     add_fields: bool = True
     remove_bcc: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRates:
-    """How much mail an account may send; shared by all listeners.
-
-    Attributes:
-        messages: Counts messages.
-        recipients: Counts their recipients.
-    """
-
-    messages: Rates
-    recipients: Rates
-
-    @classmethod
-    def unlimited(cls) -> AccountRates:
-        """Make rates that nobody passes."""
-        return cls(Rates(float, None, 1.0), Rates(float, None, 1.0))
-
-    def refusal(self, account: Account | None, recipients: int) -> Reply | None:
-        """Tell whether a mail with so many recipients may come now; nothing is counted."""
-        if account is None:
-            return None
-        name = account.name
-        fits = self.messages.allows(name) and self.recipients.allows(name, recipients)
-        return None if fits else _TOO_FAST
-
-    def take(self, account: Account | None, recipients: int) -> Reply | None:
-        """Count a mail with so many recipients, or refuse it."""
-        refusal = self.refusal(account, recipients)
-        if refusal is None and account is not None:
-            self.messages.take(account.name)
-            self.recipients.take(account.name, recipients)
-        return refusal
 
 
 class Submission:

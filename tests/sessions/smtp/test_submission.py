@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import pytest_twisted
 
+from mailplat.net.networks import Networks
 from mailplat.net.rates import Rates
-from mailplat.sessions.smtp.submission import AccountRates, FromCheck, SubmissionOptions
+from mailplat.sessions.smtp.mail_rates import MailRates
+from mailplat.sessions.smtp.submission import FromCheck, SubmissionOptions
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 ENVELOPE = f"MAIL FROM:<{ALICE}>\r\nRCPT TO:<{BOB}>\r\nDATA\r\n"
@@ -111,7 +113,7 @@ async def test_sender_says_who_it_was(submission: Any) -> None:
 def test_rates(submission: Any) -> None:
     """So many messages and recipients an hour; other accounts have their own."""
     now = [0.0]
-    rates = AccountRates(Rates(lambda: now[0], 2, 3600.0), Rates(lambda: now[0], 3, 3600.0))
+    rates = MailRates(Rates(lambda: now[0], 2, 3600.0), Rates(lambda: now[0], 3, 3600.0))
     submission.parts = replace(submission.parts, rates=rates)
     client = submission.hello()
     client.log_in()
@@ -133,3 +135,19 @@ def test_rates(submission: Any) -> None:
         one.log_in()
         assert one.codes(ENVELOPE.removesuffix("DATA\r\n"))[-1] == "250 2.1.5"
     assert [one.codes("DATA\r\n")[0] for one in both] == ["354 End"] * 2 + ["450 4.7.1"] * 2
+
+
+def test_rates_of_addresses(room: Any) -> None:
+    """Who did not log in is counted by address, unless that is trusted."""
+    one, two = (Rates(lambda: 0.0, most, 60.0) for most in (1, 2))
+    rates = MailRates(address_messages=one, address_recipients=two)
+    room.parts = replace(room.parts, rates=rates)
+    client = room.hello()
+    many = "".join(f"RCPT TO:<{to}>\r\n" for to in (ALICE, BOB, "a@example.org"))
+    said = client.codes(f"MAIL FROM:<x@y.example>\r\n{many}DATA\r\nA: b\r\n\r\nhi\r\n.\r\n")
+    assert said[1:] == ["250 2.1.5", "250 2.1.5", "450 4.7.1", "354 End", "250 2.0.0"]
+    assert room.hello().codes("MAIL FROM:<x@y.example>\r\n") == ["450 4.7.1"]
+    client.log_in()
+    assert client.codes(f"MAIL FROM:<{ALICE}>\r\n") == ["250 2.1.0"]
+    room.parts = replace(room.parts, rates=replace(rates, trusted=Networks(["192.0.2.1"])))
+    assert room.hello().codes("MAIL FROM:<x@y.example>\r\n") == ["250 2.1.0"]
