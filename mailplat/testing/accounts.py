@@ -10,7 +10,8 @@
             yield backend
             await backend.close()
 
-A backend that can be edited runs `AccountsEditorContract` too.
+A backend that can be edited runs `AccountsEditorContract` too, one with keys for SCRAM
+`ScramContract`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,21 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from zope.interface.verify import verifyObject
 
-from mailplat.interfaces.accounts import IAccounts, IAccountsEditor
+from mailplat.interfaces.accounts import IAccounts, IAccountsEditor, IScramAccounts
 from mailplat.model.account import Account
 from mailplat.model.errors import AlreadyExists, AuthenticationFailed, Cannot, NoSuchAccount
 from mailplat.model.mailbox import QuotaLimit
+from mailplat.proto.sasl import scram
 
-__all__ = ["ALICE", "BOB", "CAROL", "KNOWN", "AccountsContract", "AccountsEditorContract"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "CAROL",
+    "KNOWN",
+    "AccountsContract",
+    "AccountsEditorContract",
+    "ScramContract",
+]
 
 ALICE = Account(
     "alice@example.org",
@@ -316,3 +326,47 @@ class AccountsEditorContract:
         assert sorted(success for success, _ in outcomes) == [False, True]
         for backend in (editor, await reopen()):
             assert [account.name for account in await backend.list_accounts()] == names
+
+
+class ScramContract:
+    """The contract of `IScramAccounts`, of a backend that can be edited.
+
+    A subclass adds the fixture ``scram_accounts``: a backend, open and without accounts, whose new
+    passwords get keys for SCRAM-SHA-256.
+    """
+
+    @pytest_twisted.ensureDeferred
+    async def test_keys_fit_the_password(self, scram_accounts: Any) -> None:
+        """Keys are those of the password, by name or alias; a new password has new ones."""
+        verifyObject(IScramAccounts, scram_accounts)
+        assert not scram_accounts.scram_algorithms()
+        await scram_accounts.add(ALICE, "one")
+        assert list(scram_accounts.scram_algorithms()) == ["SCRAM-SHA-256"]
+        for password in ("one", "two"):
+            await scram_accounts.set_password(ALICE.name, password)
+            for name in (ALICE.name, *ALICE.aliases):
+                keys = await scram_accounts.scram_keys(name, "SCRAM-SHA-256")
+                made = scram.keys_of("SCRAM-SHA-256", password, keys.salt, keys.iterations)
+                assert made == keys
+            assert await scram_accounts.check_password(ALICE.name, password) == ALICE
+
+    @pytest_twisted.ensureDeferred
+    async def test_nobody_has_keys_like_others(self, scram_accounts: Any) -> None:
+        """Who is unknown or disabled has keys that no password fits, and always the same salt."""
+        await scram_accounts.add(ALICE, "one")
+        await scram_accounts.add(BOB, "bob's")
+        known = await scram_accounts.scram_keys(ALICE.name, "SCRAM-SHA-256")
+        for name in (BOB.name, "nobody@example.org", "\0", ""):
+            first = await scram_accounts.scram_keys(name, "SCRAM-SHA-256")
+            again = await scram_accounts.scram_keys(name.upper(), "SCRAM-SHA-256")
+            assert (first.salt, first.iterations) == (again.salt, known.iterations)
+            assert len(first.salt) == len(known.salt)
+            made = scram.keys_of("SCRAM-SHA-256", "bob's", first.salt, first.iterations)
+            assert made.stored_key != first.stored_key
+
+    @pytest_twisted.ensureDeferred
+    async def test_who_is_disabled_holds_nobody_up(self, scram_accounts: Any) -> None:
+        """What is offered follows those who can log in."""
+        await scram_accounts.add(ALICE, "one")
+        await scram_accounts.remove(ALICE.name)
+        assert not scram_accounts.scram_algorithms()
