@@ -14,7 +14,7 @@ seconds after their arrival.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,7 +24,6 @@ from zope.interface.verify import verifyObject
 from mailplat.interfaces.spool import (
     IOperatedSpool,
     IQueueSpool,
-    ISpool,
     Lane,
     NewMail,
     Pending,
@@ -36,10 +35,29 @@ from mailplat.interfaces.store import Target
 from mailplat.model.address import Address
 from mailplat.model.envelope import BodyType, Envelope, Notify, Recipient, Return, Sender
 from mailplat.model.errors import MailError, NoSuchMail
-from mailplat.model.outcome import Bounced, Deferred, Delivered, Expanded, Outcome
-from mailplat.model.reply import Reply
+from mailplat.model.outcome import Expanded, Outcome
 from mailplat.testing.agents import StringBody
 from mailplat.testing.bodies import read_all
+from mailplat.testing.spooled_mails import (
+    BOX,
+    COM,
+    DONE,
+    LATER,
+    NET,
+    NEVER,
+    NOON,
+    WARN_AFTER,
+    MakeSpool,
+    Times,
+    WorkedSpool,
+    accept,
+    body_of,
+    names,
+    new_mail,
+    recipients,
+    to,
+)
+from mailplat.testing.spools_operated import OperatedSpoolContract
 from mailplat.testing.turns import all_of, outcomes_of, wait_for
 
 __all__ = [
@@ -55,93 +73,8 @@ __all__ = [
     "to",
 ]
 
-NOON = 1_767_268_800
-"""2026-01-01 12:00:00 UTC."""
 
-WARN_AFTER = 4 * 3600
-"""Seconds from a mail's arrival to its first deadline."""
-
-NET = Lane("", "example.net")
-COM = Lane("", "example.com")
-BOX = Lane("mailbox", "")
-
-LATER = Deferred(Reply.of(451, "Greylisted, come back", "4.7.1"), "mx.example.net")
-NEVER = Bounced(Reply.of(550, "No such user", "5.1.1"), "mx.example.net")
-DONE = Delivered("mx.example.net")
-
-
-class WorkedSpool(IQueueSpool, IOperatedSpool):
-    """A spool with all of its sides."""
-
-
-MakeSpool = Callable[[Callable[[], float]], WorkedSpool]
-
-
-class Times:
-    """A clock that a test sets.
-
-    Attributes:
-        seconds: The time, since 1970.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: float = NOON
-
-    def __call__(self) -> float:
-        """Tell the time."""
-        return self.seconds
-
-
-def to(text: str, *notify: Notify, original: str = "") -> Recipient:
-    """Make a recipient."""
-    local, _, domain = text.rpartition("@")
-    return Recipient(Address(local, domain), frozenset(notify), original)
-
-
-def new_mail(
-    queue_id: str,
-    *recipients: Recipient,
-    sender: str = "sender@example.org",
-    body: bytes = b"Subject: hello\r\n\r\nhello\r\n",
-    agent: str = "",
-) -> NewMail:
-    """Make a mail."""
-    local, _, domain = sender.rpartition("@")
-    path = Sender(Address(local, domain) if sender else None)
-    return NewMail(
-        queue_id,
-        Envelope(path, recipients),
-        dict.fromkeys(recipients, agent),
-        StringBody(body),
-    )
-
-
-async def accept(spool: ISpool, mail: NewMail, held: bool = False) -> None:
-    """Hand a mail in."""
-    await spool.accept([replace(mail, held=held)])
-
-
-async def body_of(spool: IQueueSpool, queue_id: str) -> bytes:
-    """Read a mail's bytes."""
-    body = await spool.open_body(queue_id)
-    try:
-        return await read_all(body)
-    finally:
-        body.close()
-
-
-def names(mails: Sequence[Spooled]) -> list[str]:
-    """Give the queue ids of mails."""
-    return [mail.queue_id for mail in mails]
-
-
-def recipients(mail: Spooled | None) -> list[str]:
-    """Give the addresses of a mail's pending recipients."""
-    assert mail is not None
-    return [str(one.recipient.address) for one in mail.pending]
-
-
-class SpoolContract:
+class SpoolContract(OperatedSpoolContract):
     """The contract of `ISpool`, `IQueueSpool` and `IOperatedSpool`."""
 
     @pytest.fixture
@@ -264,6 +197,29 @@ class SpoolContract:
         await accept(spool, new_mail("q2", to("a@example.net")), held=True)
         assert list(map(set, told)) == [{NET, COM}]
         assert names(await spool.due(NET, NOON, 10, ())) == ["q1"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_accepts_all_or_none(self, spool: WorkedSpool) -> None:
+        """The copies of one message are there together, or none of them is."""
+        big = b"x" * 200_000
+        who = to("a@example.net")
+        told: list[Collection[Lane]] = []
+        spool.watch(lambda lanes, special: told.append(lanes))
+        await spool.accept(
+            [
+                new_mail("q1", who, body=big),
+                new_mail("q1-1", to("b@example.com"), sender="owner@example.org"),
+                replace(new_mail("q1-2", who), held=True),
+            ]
+        )
+        assert list(map(set, told)) == [{NET, COM}]
+        assert names(await spool.select(Selection(), 10)) == ["q1", "q1-1", "q1-2"]
+        assert names(await spool.select(Selection(held=True), 10)) == ["q1-2"]
+        with pytest.raises(MailError):
+            await spool.accept([new_mail("q2", who, body=big), new_mail("q1-1", who)])
+        assert names(await spool.select(Selection(), 10)) == ["q1", "q1-1", "q1-2"]
+        with pytest.raises(NoSuchMail):
+            await spool.open_body("q2")
 
     # lanes
 
@@ -427,110 +383,6 @@ class SpoolContract:
         await spool.block(NET, NOON + 400, 1, LATER)
         assert await spool.next_time(NOON) == NOON + 400
         assert await spool.next_time(NOON + 400) == NOON + WARN_AFTER
-
-    # looking after it
-
-    @pytest_twisted.ensureDeferred
-    async def test_hold_and_release(self, spool: WorkedSpool, times: Times) -> None:
-        """A held mail is never due, not even by an attempt under way; released, it is at once."""
-        who = [to("a@example.net"), to("b@example.com")]
-        await accept(spool, new_mail("q1", *who))
-        await accept(spool, new_mail("q2", *who), held=True)
-        assert await spool.hold(Selection(), True) == 1
-        assert await spool.ready(NOON + 10**7, 10) == []
-        await spool.settle("q1", Settlement({who[0]: LATER}, NOON + 5))
-        assert await spool.ready(NOON + 10**7, 10) == []
-        found = await spool.find("q1")
-        assert found is not None
-        assert found.held
-        assert await spool.overdue(NOON + 10**7, 10) == []
-        times.seconds += 50
-        assert await spool.hold(Selection(), False) == 2
-        assert await spool.hold(Selection(), False) == 0
-        assert names(await spool.due(NET, NOON + 50, 10, ())) == ["q1", "q2"]
-
-    @pytest_twisted.ensureDeferred
-    async def test_retry(self, spool: WorkedSpool) -> None:
-        """What waits is due at once, and its lane is open; what is held stays held."""
-        who = to("a@example.net")
-        await accept(spool, new_mail("q1", who))
-        await accept(spool, new_mail("q2", who), held=True)
-        await spool.settle("q1", Settlement({who: LATER}, NOON + 300))
-        await spool.block(NET, NOON + 600, 2, LATER)
-        assert await spool.retry(Selection()) == 1
-        (state,) = await spool.ready(NOON, 10)
-        assert (state.lane, state.blocked, state.failures) == (NET, 0, 0)
-
-    @pytest_twisted.ensureDeferred
-    async def test_remove(self, spool: WorkedSpool) -> None:
-        """What is removed leaves nothing behind, thousands at once."""
-        mails = [new_mail(f"q{n}", to(f"a@d{n % 7}.example")) for n in range(2500)]
-        await all_of(accept(spool, mail) for mail in mails)
-        await accept(spool, new_mail("big", to("a@example.net"), body=b"x" * 200_000))
-        await accept(spool, new_mail("keep", to("a@example.com")))
-        assert await spool.remove(Selection(domain="*.example")) == 2500
-        assert await spool.remove(Selection(queue_ids=("big",))) == 1
-        assert names(await spool.select(Selection(), 10)) == ["keep"]
-        assert [one.lane for one in await spool.lanes(10)] == [COM]
-        with pytest.raises(NoSuchMail):
-            await spool.open_body("big")
-
-    @pytest_twisted.ensureDeferred
-    async def test_reroute(self, spool: WorkedSpool) -> None:
-        """Recipients change over to another agent, and are due."""
-        who = to("a@example.net")
-        await accept(spool, new_mail("q1", who))
-        await accept(spool, new_mail("q2", who), held=True)
-        await spool.settle("q1", Settlement({who: LATER}, NOON + 300))
-        assert await spool.reroute(Selection(agent=""), "smarthost") == 2
-        assert [one.lane for one in await spool.lanes(10)] == [Lane("smarthost", "")]
-        assert names(await spool.due(Lane("smarthost", ""), NOON, 10, ())) == ["q1"]
-        assert await spool.reroute(Selection(), "") == 2
-        assert names(await spool.due(NET, NOON, 10, ())) == ["q1"]
-
-    @pytest_twisted.ensureDeferred
-    async def test_selects(self, spool: WorkedSpool, times: Times) -> None:
-        """Each filter finds its mails, in any case and with wildcards, and all have to hold."""
-        net, com = to("ann@example.net"), to("Bob@Example.COM")
-        await accept(spool, new_mail("q1", net, sender="List-1@example.org"))
-        await accept(spool, new_mail("q2", com, sender=""))
-        times.seconds += 100
-        await accept(spool, new_mail("q3", net, com, agent="mailbox"), held=True)
-        await spool.settle("q1", Settlement({net: LATER}, NOON + 300))
-        await spool.block(COM, NOON + 5, 1, Deferred(Reply.of(421, "Try [later]", "4.4.1")))
-
-        async def found(selection: Selection) -> str:
-            return " ".join(names(await spool.select(selection, 10)))
-
-        assert await found(Selection()) == "q1 q2 q3"
-        assert await found(Selection(queue_ids=("q3", "q1", "q9"))) == "q1 q3"
-        assert await found(Selection(queue_ids=())) == ""
-        assert await found(Selection(sender="LIST-1@example.org")) == "q1"
-        assert await found(Selection(sender="list-*")) == "q1"
-        assert await found(Selection(sender="<>")) == "q2"
-        assert await found(Selection(recipient="ANN@*")) == "q1 q3"
-        assert await found(Selection(recipient="ann")) == ""
-        assert await found(Selection(domain="example.com")) == "q2 q3"
-        assert await found(Selection(reason="greylisted")) == "q1"
-        assert await found(Selection(reason="[LATER]")) == "q2"
-        assert await found(Selection(agent="mailbox")) == "q3"
-        assert await found(Selection(before=NOON + 100)) == "q1 q2"
-        assert await found(Selection(after=NOON + 100)) == "q3"
-        assert await found(Selection(held=True)) == "q3"
-        assert await found(Selection(held=False, domain="example.net")) == "q1"
-        assert names(await spool.select(Selection(), 2)) == ["q1", "q2"]
-        assert names(await spool.select(Selection(), 2, behind="q2")) == ["q3"]
-
-    @pytest_twisted.ensureDeferred
-    async def test_counts_lanes(self, spool: WorkedSpool) -> None:
-        """The fullest lanes come first, held mail counted."""
-        for n in range(3):
-            await accept(spool, new_mail(f"q{n}", to("a@example.com"), to("b@example.com")))
-        await accept(spool, new_mail("q9", to("a@example.net")), held=True)
-        found = await spool.lanes(10)
-        assert [(one.lane, one.recipients) for one in found] == [(COM, 6), (NET, 1)]
-        assert replace(found[1], recipients=0).due is None
-        assert len(await spool.lanes(1)) == 1
 
     @pytest_twisted.ensureDeferred
     async def test_closed(self, spool: WorkedSpool) -> None:
