@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 import pytest_twisted
 
+from mailplat.model.numset import NumSet
+from mailplat.store.memory.handle import MemoryMailbox
 from mailplat.testing.mails import mail
 from mailplat.testing.turns import turn
 
@@ -94,3 +97,36 @@ S: + ...
 C: abc
 S: c OK [APPENDUID ... 2] APPEND completed
 """)
+
+
+@pytest_twisted.ensureDeferred
+async def test_seen_is_set_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FETCH of many bodies is one change of flags, told behind the last of them."""
+    changed: list[NumSet] = []
+    stored = MemoryMailbox.store_flags
+
+    async def counted(mailbox: MemoryMailbox, uids: NumSet, *args: Any) -> Any:
+        changed.append(uids)
+        return await stored(mailbox, uids, *args)
+
+    monkeypatch.setattr(MemoryMailbox, "store_flags", counted)
+    await server.put(mail(1), mail(2), mail(3), mail(4))
+    await server.play("""
+C: a SELECT INBOX
+S> a OK ...
+C: b FETCH 1,3:4 (BODY[]<0.4> FLAGS)
+S: * 1 FETCH (BODY[]<0> {4}
+S: From FLAGS (\\Recent))
+S: * 3 FETCH (BODY[]<0> {4}
+S: From FLAGS (\\Recent))
+S: * 4 FETCH (BODY[]<0> {4}
+S: From FLAGS (\\Recent))
+S: * 1 FETCH (FLAGS (\\Seen \\Recent))
+S: * 3 FETCH (FLAGS (\\Seen \\Recent))
+S: * 4 FETCH (FLAGS (\\Seen \\Recent))
+S: b OK FETCH completed
+C: c FETCH 1:* BODY[]<0.1>
+S> * 2 FETCH (FLAGS (\\Seen \\Recent))
+S: c OK FETCH completed
+""")
+    assert changed == [NumSet.of([1, 3, 4]), NumSet.of([2])]
