@@ -253,6 +253,8 @@ class RelayAgent:
                 tried.settle(NO_TLS_PATH, domain)
                 return
             tls = TLSPolicy.VERIFIED
+        elif tls.mandatory and letter.contents.tls_optional and self._options.smarthost is None:
+            tls = TLSPolicy.OPPORTUNISTIC  # RFC 8689 §4.2.2
         tries, where = self._options.addresses, domain
         for host in found.hosts:
             if not tries or not tried.left:

@@ -399,6 +399,20 @@ async def test_time_and_priority_go_on(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_sender_may_do_without_tls(world: World) -> None:
+    """TLS-Required: No goes out in clear where it has to (RFC 8689 §4.2.2), to no smarthost."""
+    await world.add("192.0.2.3")
+    await world.add("192.0.2.9")
+    body = b"TLS-Required: No\r\n\r\nthe certificate is expired\r\n"
+    for policy in (TLSPolicy.REQUIRED, TLSPolicy.VERIFIED):
+        agent = world.relay(tls=policy)
+        assert status((await agent.deliver(attempt(DAN)))[DAN])[1] == "4.7.4"
+        assert isinstance((await agent.deliver(attempt(DAN, body=body)))[DAN], Delivered)
+        agent = world.relay(tls=policy, smarthost=smart())
+        assert status((await agent.deliver(attempt(DAN, body=body)))[DAN])[1] == "4.7.4"
+
+
+@pytest_twisted.ensureDeferred
 async def test_it_greets_by_our_name(world: World) -> None:
     """A server with our own name would send everything back."""
     server = await world.add("192.0.2.3")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from mailplat.message.headers import every, split
 from mailplat.model.address import Address
 from mailplat.model.envelope import BodyType, ByMode, Recipient, Sender
 from mailplat.model.errors import TooBig
@@ -29,6 +30,8 @@ _NO_DELIVER_BY = Reply.of(554, "The next server does not promise to deliver in t
 _BAD_SENDER = Reply.of(553, "The sender's address cannot be sent", "5.1.7")
 _BAD_RECIPIENT = Reply.of(553, "The address cannot be sent", "5.1.3")
 
+_HEADER = 256 * 1024
+"""Bytes of a header that are looked at for fields."""
 _HEADER_END = re.compile(rb"\n\r?\n")
 
 
@@ -40,11 +43,14 @@ class Contents:
         size: How many there are.
         eight_bit: Some byte is above 127.
         eight_bit_header: So in the header.
+        tls_optional: Its sender asks to have it sent in clear rather than not at all, by the field
+            ``TLS-Required: No`` (RFC 8689 §3).
     """
 
     size: int
     eight_bit: bool = False
     eight_bit_header: bool = False
+    tls_optional: bool = False
 
 
 class ContentScan:
@@ -54,6 +60,7 @@ class ContentScan:
         self._size = 0
         self._eight_bit = self._eight_bit_header = False
         self._tail: bytes | None = b"\n"  # None behind the header
+        self._header: list[bytes] = []
 
     def receive(self, block: bytes) -> None:
         """Look at the next bytes."""
@@ -62,6 +69,8 @@ class ContentScan:
         self._eight_bit |= high
         if self._tail is None:
             return
+        if self._size <= _HEADER or not self._header:
+            self._header.append(block[:_HEADER])
         data = self._tail + block
         end = _HEADER_END.search(data)
         if high:
@@ -70,7 +79,9 @@ class ContentScan:
 
     def contents(self) -> Contents:
         """Tell what was found."""
-        return Contents(self._size, self._eight_bit, self._eight_bit_header)
+        header = split(b"".join(self._header))[0]
+        asked = [value.strip().lower() for value in every(header, b"tls-required")]
+        return Contents(self._size, self._eight_bit, self._eight_bit_header, asked == [b"no"])
 
 
 @dataclass(frozen=True, slots=True)

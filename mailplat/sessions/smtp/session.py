@@ -212,7 +212,7 @@ class SmtpSession:
         account = None
         if introduction.login:
             account = await self._parts.log_ins.accounts.find_account(introduction.login)
-            if account is None:
+            if account is None or not account.enabled:
                 self._conversation.answer(_NO_SUCH_LOGIN)
                 return
         if not self._link.speak_for(introduced(self._link.peer, introduction)):

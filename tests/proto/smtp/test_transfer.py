@@ -195,3 +195,25 @@ def test_nothing_is_said_that_is_not_offered() -> None:
     assert line == b"MAIL FROM:<>\r\n"
     one = Recipient(ANN.address, frozenset((Notify.NEVER,)), "rfc822;x@y")
     assert rcpt_line(one, none, smtputf8=False) == b"RCPT TO:<ann@example.org>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (b"A: b\r\nTLS-Required: No\r\n", True),
+        (b"tls-required:no\r\nA: b\r\n", True),
+        (b"TLS-Required:\r\n No\r\n", True),
+        (b"TLS-Required: Yes\r\n", False),
+        (b"TLS-Required: No\r\nTLS-Required: No\r\n", False),  # one at most (RFC 8689 §3)
+        (b"A: b\r\n", False),
+        (b"A: b\r\n\r\nTLS-Required: No\r\n", False),
+    ],
+)
+def test_mail_that_may_go_in_clear(header: bytes, expected: bool) -> None:
+    """The field TLS-Required is found, wherever the header is cut."""
+    message = header + b"\r\nbody\r\n"
+    for cut in range(len(message)):
+        scan = ContentScan()
+        scan.receive(message[:cut])
+        scan.receive(message[cut:])
+        assert scan.contents().tls_optional is expected, cut
