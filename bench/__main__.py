@@ -14,6 +14,7 @@ from bench import (
     auth,
     columns,
     dying,
+    filters,
     idle,
     imap,
     message,
@@ -32,6 +33,7 @@ __all__ = ["main"]
 _MEASURES: Mapping[str, Callable[[Options], Iterator[Table]]] = {
     "message": message.measure,
     "auth": auth.measure,
+    "filters": filters.measure,
     "store": store.measure,
     "columns": columns.measure,
     "search": search.measure,

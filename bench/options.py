@@ -12,6 +12,7 @@ __all__ = ["SUBJECTS", "Login", "Options", "Relay", "read_options"]
 SUBJECTS = (
     "message",
     "auth",
+    "filters",
     "store",
     "columns",
     "search",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.task import deferLater
 
 from mailplat.interfaces.filters import Context, Stage
 from mailplat.interfaces.hooks import Denial
@@ -177,3 +178,22 @@ def test_failed_logins_are_told(room: Any) -> None:
     found = denials(room)
     room.hello().say("AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHdyb25n\r\n")
     assert found == [("accounts", "auth", 535, "")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_slow_scanner_holds_nobody_else_up(room: Any) -> None:
+    """200 mails wait for a scanner at once; who has nothing to do with it is served meanwhile."""
+
+    def scan(context: Context, mail: Any) -> Any:
+        slow = context.sender is not None and context.sender.address is None
+        return deferLater(room.clock, 0.5, lambda: CONTINUE) if slow else CONTINUE
+
+    room.filter = {"message": scan}
+    waiting = [room.hello() for _ in range(200)]
+    for client in waiting:
+        client.say(f"MAIL FROM:<>\r\nRCPT TO:<{BOB}>\r\nDATA\r\n")
+        assert client.say(MESSAGE + ".\r\n") == ""
+    assert send(room.hello()) == ["250 2.0.0"]
+    room.clock.advance(0.5)
+    assert {client.wire.take()[:9] for client in waiting} == {b"250 2.0.0"}
+    assert await counts(room) == (1, 201)
