@@ -128,6 +128,21 @@ def test_msmtp(
     assert (result.returncode == 0) is (password == PASSWORD), result.stderr
 
 
+@pytest.mark.parametrize("protocol", ["imap", "submission"])
+def test_gsasl_binds_the_channel(
+    login_server: TwistdServer, needs: Callable[[str], str], protocol: str
+) -> None:
+    """GNU SASL's SCRAM with tls-exporter ties the log-in to its TLS connection."""
+    made = login_server.installation
+    result = run(
+        *(needs("gsasl"), "--imap" if protocol == "imap" else "--smtp", "--starttls"),
+        *("--connect", f"localhost:{made.port(protocol)}", "--x509-ca-file"),
+        *(str(made.certificate), "--mechanism", "SCRAM-SHA-256-PLUS", "--verbose"),
+        *("--authentication-id", ALICE, "--authorization-id", ALICE, "--password", PASSWORD),
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("mechanism", ["scram-sha-256"])
 def test_mpop(
     login_server: TwistdServer, needs: Callable[[str], str], mechanism: str, tmp_path: Path
