@@ -76,11 +76,11 @@ class ScanOptions:
         "scanner.",
     )
     connections: int = option(
-        50,
+        100,
         unit="messages",
         least=1,
         meaning="How many messages are scanned at once; others wait for their turn.",
-        precedent="half of clamd's MaxQueue (100)",
+        precedent="clamd MaxQueue (100)",
     )
     connect_timeout: Duration = option(
         duration("5s"),

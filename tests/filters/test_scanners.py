@@ -11,6 +11,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import gatherResults
 
+from mailplat.config.structure import Refused
 from mailplat.interfaces.filters import Mail
 from mailplat.message import headers
 from mailplat.message.edit import edit_header
@@ -382,3 +383,28 @@ def test_places_that_cannot_be_read(use: str, words: str) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         make_scanner(use)
     assert words in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("use", "options"),
+    [
+        ("clamd:unix:/x", {"found": "accept"}),
+        ("clamd:unix:/x", {"time": "0s"}),
+        ("clamd:unix:/x", {"by": "path"}),
+        ("spamd:unix:/x", {"reject": "15"}),
+        ("spamd:unix:/x", {"reject": True}),
+        ("spamd:unix:/x", {"reject": float("nan")}),
+        ("rspamd:http://x", {"connections": 0}),
+        ("mta_hook:http://x", {"stages": ["vrfy"]}),
+    ],
+)
+def test_options_that_cannot_be_read(use: str, options: dict[str, Any]) -> None:
+    """The options are checked like all others."""
+    with pytest.raises(Refused):
+        make_scanner(use, options)
+
+
+def test_numbers_are_read() -> None:
+    """A threshold may be a whole number or not."""
+    for points in (7, 7.5):
+        assert make_scanner("spamd:unix:/x", {"reject": points}) is not None
