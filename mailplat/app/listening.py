@@ -214,6 +214,7 @@ def _imap(parts: Parts, listener: Listener) -> ConnectionFactory:
             literal=options.max_literal,
             literals=options.max_literals,
             command=options.max_command,
+            read_ahead=options.max_read_ahead,
             messages=options.max_append_messages,
             message=configuration.message.max_size,
             nesting=options.max_nesting,

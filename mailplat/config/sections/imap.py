@@ -83,6 +83,12 @@ class IMAPOptions:
         least=8192,
         meaning="The largest command, with its literals but without messages.",
     )
+    max_read_ahead: Size = option(
+        size("64KiB"),
+        least=1024,
+        meaning="How much of further commands may wait while one is being answered; then nothing "
+        "more is read from the client.",
+    )
     max_append_messages: int = option(
         1000,
         unit="messages",

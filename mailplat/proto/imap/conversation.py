@@ -101,6 +101,8 @@ class ServerConversation:
     @property
     def paused(self) -> bool:
         """Whether enough input is waiting: read no more for now."""
+        if self._running is not None and self._given is None and not self._reads_on:
+            return len(self._fragments) > self._limits.read_ahead
         reader = self._reader
         # whatever is waited for must fit, or it would be waited for without end
         longest = max(reader.longest_line, reader.literal_limit, self._limits.authenticate_line)
@@ -273,6 +275,11 @@ class ServerConversation:
         self.send(b"+ %b\r\n" % line)
 
     # within: state
+
+    @property
+    def _reads_on(self) -> bool:
+        """Whether the running command goes on with what the client sends."""
+        return self._streaming or isinstance(self._running, (Authenticate, Idle))
 
     def _give(self, given: _Given) -> None:
         if self.state is State.LOGOUT:

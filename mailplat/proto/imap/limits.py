@@ -28,6 +28,7 @@ class Limits:
         drained: Likewise after log-in.
         nesting: Depth of search keys.
         bad_commands: Commands answered BAD, one after the other, that end the connection.
+        read_ahead: Bytes of further commands that may wait while one is being answered.
         block: Bytes of one `commands.append.AppendData` at most.
     """
 
@@ -45,4 +46,5 @@ class Limits:
     drained: int = 64 * 1024 * 1024
     nesting: int = 50
     bad_commands: int = 20
+    read_ahead: int = 65536
     block: int = 65536

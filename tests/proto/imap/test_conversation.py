@@ -579,6 +579,28 @@ def test_paused_while_an_answer_is_awaited() -> None:
     assert not conversation.paused
 
 
+def test_commands_that_wait_are_bounded() -> None:
+    """While a command is being answered little more is read; one that needs more input gets it."""
+    limits = Limits(read_ahead=20, line=300, authenticate_line=300)
+    conversation = ServerConversation(limits=limits)
+    conversation.logged_in()
+    conversation.receive(b"a NOOP\r\n" + b"b NOOP\r\n" * 2)
+    assert not conversation.paused
+    assert conversation.next_event() is not None
+    assert not conversation.paused
+    conversation.receive(b"c NOOP\r\n")
+    assert conversation.paused
+    conversation.ok()
+    assert not conversation.paused
+    for command in (b"d APPEND x {200}\r\n", b"e IDLE\r\n"):
+        conversation = ServerConversation(limits=limits)
+        conversation.logged_in()
+        conversation.receive(command)
+        assert conversation.next_event() is not None
+        conversation.receive(b"x" * 100)
+        assert not conversation.paused
+
+
 def test_never_paused_while_input_is_awaited() -> None:
     """A transport that stops reading when told still brings in the largest line and literal."""
     limits = Limits(line=100, literal=1000, authenticate_line=10)
