@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 
 from mailplat.interfaces.spool import NewMail, Pending, Spooled
+from mailplat.interfaces.store import Target
 from mailplat.model.address import Address
 from mailplat.model.envelope import (
     BodyType,
@@ -58,6 +59,10 @@ FAILURE, DELAY, SUCCESS = Notify.FAILURE, Notify.DELAY, Notify.SUCCESS
         ((SUCCESS,), DONE, "", ["relayed"]),
         ((SUCCESS,), DONE, "mailbox", ["delivered"]),
         ((SUCCESS,), REPORTED, "", []),
+        ((SUCCESS,), DONE, "relay:office", ["relayed"]),
+        ((SUCCESS,), DONE, "alias", ["expanded"]),
+        ((SUCCESS,), DONE, "list", ["delivered"]),
+        ((FAILURE,), DONE, "alias", []),
         ((FAILURE,), DONE, "mailbox", []),
         ((SUCCESS,), TWO, "mailbox", ["expanded"]),
         ((SUCCESS,), Expanded((ALICE,)), "mailbox", []),
@@ -97,6 +102,7 @@ async def test_one_report_for_all(yard: Any) -> None:
     assert report.envelope.sender.address is None
     assert report.envelope.recipients == (Recipient(ALICE, frozenset({Notify.NEVER})),)
     assert list(report.agents.values()) == ["mailbox"]
+    assert list(report.targets.values()) == [(Target("alice@example.org"),)]
     assert b"Remote-MTA: dns; mx.example.net\r\n" in report.body.read(0, 10_000)
 
 
