@@ -30,13 +30,15 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwistdServer]:
         "limits": 'proxy_header_timeout = "1s"',
         "smtp": 'xclient_from = ["127.0.0.0/8"]',
     }
-    made = Installation.make(folder, "memory:", users=5, options=options)
+    full = "full@example.org:{PLAIN}x:quota-messages=0\n"
+    made = Installation.make(folder, "memory:", users=5, options=options, accounts=full)
     tables = [
         f'\n[[listener]]\nprotocol = "{name}"\n'
         f'endpoint = "tcp:{made.port(name)}:interface=127.0.0.1"\n'
         + ('proxies = ["127.0.0.1"]\n' if name in BEHIND else "")
         for name in PORTS
     ]
+    tables.append('\n[[listener]]\nprotocol = "lmtp"\nendpoint = "unix:lmtp.sock:mode=600"\n')
     made.configuration.write_text(made.configuration.read_text() + "".join(tables))
     server = TwistdServer(made)
     try:
@@ -128,3 +130,25 @@ def test_xclient(proxied: TwistdServer) -> None:
 def pop3_retr(server: TwistdServer, user: str) -> bytes:
     """Write a dialogue that reads the first message."""
     return f"USER {user}\r\nPASS {server.installation.password}\r\nRETR 1\r\nQUIT\r\n".encode()
+
+
+def test_lmtp_on_a_socket(proxied: TwistdServer) -> None:
+    """A reply for each recipient, at RCPT and behind the message (RFC 2033 §4.2)."""
+    wire = socket.socket(socket.AF_UNIX)
+    wire.settimeout(10)
+    wire.connect(str(proxied.installation.directory / "lmtp.sock"))
+    first, second = proxied.installation.users[2:4]
+    names = (first, "nobody@example.org", second, "full@example.org")
+    rcpts = "".join(f"RCPT TO:<{name}>\r\n" for name in names)
+    mail = f"MAIL FROM:<a@b.example>\r\n{rcpts}DATA\r\nSubject: socket\r\n\r\nx\r\n.\r\n"
+    said = talk(wire, f"LHLO mta\r\nEHLO mta\r\n{mail}QUIT\r\n".encode()).decode()
+    codes = [line[:9] for line in said.splitlines() if line[3] == " "]
+    assert codes[:3] == ["220 mail.", "250 HELP", "500 5.5.1"]
+    assert codes[3:] == [
+        "250 2.1.0",
+        *("250 2.1.5", "550 5.1.1", "250 2.1.5", "452 4.2.2"),
+        "354 End t",
+        *("250 2.0.0", "250 2.0.0"),
+        "221 2.0.0",
+    ]
+    assert b"with LMTP id" in talk(begin(proxied, "pop3s", LINE), pop3_retr(proxied, first))
