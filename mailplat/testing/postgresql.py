@@ -94,6 +94,8 @@ class PostgreSQLServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self._schemas = 0
+        self._command: list[str] = []
+        self._run: dict[str, Any] = {}
 
     @classmethod
     def of_environment(cls) -> PostgreSQLServer:
@@ -144,15 +146,25 @@ class PostgreSQLServer:
         words = [
             word for name, value in self._options.items() for word in ("-c", f"{name}={value}")
         ]
-        with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [where / "postgres", "-D", data, "-k", folder, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                **run,
-            )
+        self._command = [str(where / "postgres"), "-D", str(data), "-k", str(folder), *words]
+        self._run = run
         self.url = f"postgresql://mailplat@/postgres?host={quote(str(folder), safe='')}"
+        self.resume()
+
+    def crash(self) -> None:
+        """End a server that was started here as a power cut does, but for what it flushed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(10)
+        self._process = None
+
+    def resume(self) -> None:
+        """Start it, again or for the first time, and wait until it takes connections."""
+        folder = self._run["cwd"]
+        with (folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._run
+            )
         self._wait(folder / "log")
 
     def _wait(self, log: Path) -> None:

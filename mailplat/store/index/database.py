@@ -136,7 +136,13 @@ class Database(Protocol):
 
 
 class Following(Protocol):
-    """Hears of what other processes commit."""
+    """Hears of what other processes commit.
+
+    Attributes:
+        live: False while the connection is lost: only looking tells then.
+    """
+
+    live: bool
 
     def start(self) -> Awaitable[None]:
         """Hear from now on."""

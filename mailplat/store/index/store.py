@@ -218,6 +218,8 @@ class IndexedStore:
 
     async def open_home(self, account: str) -> IHome:
         """See `IStore.open_home`."""
+        if self._following is not None and not self._following.live:
+            await self._look()
         return IndexedHome(self, await self._find_home(account))
 
     async def _find_home(self, account: str) -> HeldHome:

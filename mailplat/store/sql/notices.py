@@ -40,6 +40,9 @@ class Notices:
         reactor: Waits.
         tell: Called when another process committed something.
         retry_seconds: When to connect again after the connection was lost.
+
+    Attributes:
+        live: Whether it listens now.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Notices:
         self._reactor = reactor
         self._tell = tell
         self._retry_seconds = retry_seconds
+        self.live = False
         self._raw: psycopg.Connection[Row] | None = None
         self._socket = -1
         self._later: Any = None
@@ -84,7 +88,7 @@ class Notices:
         if not self._open:
             await deferToThread(raw.close)
             return
-        self._raw = raw
+        self._raw, self.live = raw, True
         # libpq closes its own when the connection is lost, before the reactor could be told
         self._socket = os.dup(raw.fileno())
         self._reactor.addReader(self)
@@ -109,7 +113,7 @@ class Notices:
 
     def _unplug(self) -> psycopg.Connection[Row] | None:
         """Take the connection out of the reactor."""
-        raw, self._raw = self._raw, None
+        raw, self._raw, self.live = self._raw, None, False
         if raw is not None:
             self._reactor.removeReader(self)
             os.close(self._socket)
