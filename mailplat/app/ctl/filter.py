@@ -84,7 +84,9 @@ def test(
     rules = [rule for rule, only in parts.rules if not only or listener in only]
     if not rules:
         click.echo(f"the listener {listener} has no filters")
-    lines = run(lambda reactor: trial.told(rules, reactor, parts.hostname))
+    lines = run(
+        lambda reactor: trial.told(rules, reactor, parts.hostname, parts.routes.is_local_domain)
+    )
     click.echo("\n".join(lines))
 
 

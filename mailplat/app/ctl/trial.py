@@ -5,7 +5,7 @@ What filters say is told in lines for a terminal: their names, verdicts, times a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import Any
@@ -47,10 +47,18 @@ class Trial:
     recipients: tuple[Address, ...]
     listener: str
 
-    async def told(self, rules: Sequence[Rule], reactor: Any, hostname: str) -> list[str]:
+    async def told(
+        self,
+        rules: Sequence[Rule],
+        reactor: Any,
+        hostname: str,
+        is_local: Callable[[str], bool] = lambda domain: True,
+    ) -> list[str]:
         """Ask the filters as a server would; give the lines to print."""
         context = Context("trial", self.listener, Peer(self.address, 0, "", 0))
-        chains = [(rule, Chains([rule], reactor).open_chain(context)) for rule in rules]
+        chains = [
+            (rule, Chains([rule], reactor, is_local=is_local).open_chain(context)) for rule in rules
+        ]
         lines: list[str] = []
         end = await self._walk(context, chains, lines, hostname)
         for _, chain in chains:
@@ -67,38 +75,42 @@ class Trial:
         wished: list[Change] = []
         severest = Action.CONTINUE
         for stage, subject in self._stages(context, hostname):
+            label = stage.value
+            if stage is Stage.RECIPIENT_OF_MESSAGE:
+                label = f"copy of <{_shown(str(subject[1].address))}>"
             for rule, chain in chains:
                 if stage not in rule.filter.stages:
                     continue
-                if isinstance(subject, Mail):
-                    subject = replace(subject, changes=tuple(wished))
+                if subject and isinstance(subject[0], Mail):
+                    subject = (replace(subject[0], changes=tuple(wished)), *subject[1:])
                 before, began = _state(context), monotonic()
-                verdict = await chain.ask(stage, *(() if subject is None else (subject,)))
-                lines.append(_line(rule.filter.name, stage, verdict, monotonic() - began))
+                verdict = await chain.ask(stage, *subject)
+                lines.append(_line(rule.filter.name, label, verdict, monotonic() - began))
                 lines += [f"    {words}" for words in _changes(verdict.changes)]
                 lines += [f"    {words}" for words in _state(context) if words not in before]
                 wished += verdict.changes
-                severest = max(severest, verdict.action)
+                if stage is not Stage.RECIPIENT_OF_MESSAGE:  # that is said of one copy
+                    severest = max(severest, verdict.action)
                 if verdict.action is Action.ACCEPT:
                     return "accepted, and no other filter asked"
-                if verdict.action in _FINAL:
+                if verdict.action in _FINAL and stage is not Stage.RECIPIENT_OF_MESSAGE:
                     return f"{verdict.action.name.lower()} at {stage}"
-            if isinstance(subject, Recipient):
-                context.recipients.append(subject)
+            if stage is Stage.RECIPIENT:
+                context.recipients.append(subject[0])
         return severest.name.lower()
 
-    def _stages(self, context: Context, hostname: str) -> Iterator[tuple[Stage, Any]]:
+    def _stages(self, context: Context, hostname: str) -> Iterator[tuple[Stage, tuple[Any, ...]]]:
         """Give the stages with what is asked at each, in order; the context follows."""
-        yield Stage.CONNECT, None
-        yield Stage.HELLO, self.helo
+        yield Stage.CONNECT, ()
+        yield Stage.HELLO, (self.helo,)
         context.helo = self.helo
         if self.account is not None:
-            yield Stage.AUTH, self.account
+            yield Stage.AUTH, (self.account,)
             context.account = self.account
         sender = context.sender = Sender(self.sender)
-        yield Stage.SENDER, sender
+        yield Stage.SENDER, (sender,)
         for address in self.recipients:
-            yield Stage.RECIPIENT, Recipient(address)
+            yield Stage.RECIPIENT, (Recipient(address),)
         received = trace.received(
             helo=self.helo,
             ip=self.address,
@@ -110,14 +122,17 @@ class Trial:
         spelled = str(self.sender) if self.sender is not None else ""
         message = trace.return_path(spelled) + received + self.message
         header, _ = headers.split(message)
-        yield Stage.HEADERS, header
+        yield Stage.HEADERS, (header,)
         assert context.sender is not None
         envelope = Envelope(context.sender, tuple(context.recipients))
-        yield Stage.MESSAGE, Mail("trial", envelope, header, MemoryBody(message))
+        mail = Mail("trial", envelope, header, MemoryBody(message))
+        yield Stage.MESSAGE, (mail,)
+        for recipient in tuple(context.recipients):
+            yield Stage.RECIPIENT_OF_MESSAGE, (mail, recipient)
 
 
-def _line(name: str, stage: Stage, verdict: Verdict, seconds: float) -> str:
-    words = f"{stage:<10} {name}: {verdict.action.name.lower()}"
+def _line(name: str, label: str, verdict: Verdict, seconds: float) -> str:
+    words = f"{label:<10} {name}: {verdict.action.name.lower()}"
     if verdict.reply is not None:
         words += f" ({verdict.reply.code} {verdict.reply.status} {verdict.reply.text})"
     elif verdict.reason:
