@@ -174,7 +174,8 @@ class MtaHookFilter:
             if edit_body(mail.changes) is not None:
                 header = edit_header(header, mail.changes)
             about |= {"queue_id": mail.queue_id, "header": header, "size": body.size}
-        about["hostname"] = await client_name(context, self._settings)
+        seconds = self._options.connect_timeout
+        about["hostname"] = await client_name(context, self._settings, seconds)
         head = request(
             stage,
             context.peer,

@@ -153,7 +153,7 @@ class RspamdFilter:
         options, body = self._options, scanned(mail)
         if too_large(body, options):
             return oversize("rspamd", body.size, options)
-        hostname = await client_name(context, self._settings)
+        hostname = await client_name(context, self._settings, options.connect_timeout)
         fields = self._fields(context, mail, hostname)
         content: bytes | None = await self._places.run(
             lambda: Deferred.fromCoroutine(self._ask(fields, body))

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterable
 from enum import StrEnum
 
 import attrs
+from twisted.internet.defer import Deferred, TimeoutError
 from zope.interface import implementer
 
 from mailplat.config.option import option
@@ -85,7 +86,7 @@ class ScanOptions:
     connect_timeout: Duration = option(
         duration("5s"),
         least=0.01,
-        meaning="How long connecting may take.",
+        meaning="How long connecting may take, and how long finding the client's name.",
         precedent="spamc --connect-timeout (600 s) and its like are longer than a client waits",
     )
     time: Duration = option(
@@ -195,8 +196,16 @@ def without_forged(header: bytes, names: Iterable[str]) -> list[Change]:
     return [RemoveHeader(name) for name in names if headers.every(header, name.encode("ascii"))]
 
 
-async def client_name(context: Context, settings: FilterSettings) -> str:
-    """Give the name that leads to the client's address and back; ``""`` where there is none."""
+async def client_name(context: Context, settings: FilterSettings, seconds: float) -> str:
+    """Find the name that leads to the client's address and back, within some seconds.
+
+    Returns:
+        The name; ``""`` where there is none, or none could be found in time.
+    """
     if settings.resolver is None or not context.peer.address:
         return ""
-    return await confirmed_name(context.peer.address, ResolverLookups(settings.resolver))
+    asking = confirmed_name(context.peer.address, ResolverLookups(settings.resolver))
+    try:
+        return await Deferred.fromCoroutine(asking).addTimeout(seconds, settings.reactor)
+    except TimeoutError:
+        return ""

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import gatherResults
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
 
 from mailplat.config.structure import Refused
+from mailplat.filters.scanning import client_name
 from mailplat.interfaces.filters import Mail
+from mailplat.interfaces.plugins import FilterSettings
 from mailplat.message import headers
 from mailplat.message.edit import edit_header
 from mailplat.model.address import Address
@@ -21,6 +24,7 @@ from mailplat.model.errors import ConfigurationFault, Unavailable
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import Action, AddHeader, RemoveHeader, ReplaceBody, Score, Verdict
 from mailplat.spool.intake import MemoryBody
+from mailplat.testing.fakes import KnownNames
 from mailplat.testing.scanners import (
     CLEAN,
     EICAR,
@@ -383,6 +387,21 @@ def test_places_that_cannot_be_read(use: str, words: str) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         make_scanner(use)
     assert words in caught.value.reason
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_name_of_the_client() -> None:
+    """It is told if it leads back to the address; a DNS that hangs does not hold the mail up."""
+    names = KnownNames(ptr={"192.0.2.1": ["a.example"]}, hosts={"a.example": ["192.0.2.1"]})
+    told = FilterSettings(reactor, resolver=names)
+    assert await client_name(context(), told, 5) == "a.example"
+    assert await client_name(context(), FilterSettings(reactor), 5) == ""
+
+    class Hanging(KnownNames):
+        async def ptr(self, name: str) -> Any:
+            await Deferred()
+
+    assert await client_name(context(), FilterSettings(reactor, resolver=Hanging()), 0.05) == ""
 
 
 @pytest.mark.parametrize(
