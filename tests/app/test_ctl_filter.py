@@ -114,6 +114,10 @@ async def test_tells_everything() -> None:
         "    - X-Some: \ufffd1",
         "    = body of 3 bytes",
         "message    busy: continue",
+        "copy of <eve@d.example> busy: continue",
+        "copy of <eve@d.example> busy: continue",
+        "copy of <bob@example.org> busy: continue",
+        "copy of <bob@example.org> busy: continue",
         "in the end: quarantine",
     ]
     (mail,) = second.seen
