@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mailplat.interfaces.store import NewMessage
+from mailplat.model.numset import NumSet
 from mailplat.store.index.database import Connection
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 
@@ -183,6 +184,17 @@ class Bodies(Protocol):
             None where there is nothing to wait for.  Else the changes found are brought into
             the index by ``store.writer.submit`` with the operations of `messages` and
             `folders`, as every other change is.
+        """
+
+    def complete(self, mailbox: int, uids: NumSet) -> Awaitable[None]:
+        """Read messages that came without a content, and have them completed.
+
+        They are in the index like that only if these `Bodies` put them there (see `completing`);
+        those that cannot be read stay without one.
+
+        Args:
+            mailbox: The mailbox's id.
+            uids: Messages of it.
         """
 
     def read(self, connection: Connection, wanted: Sequence[Wanted]) -> Sequence[bytes | None]:

@@ -76,7 +76,7 @@ def collect(tx: Transaction, rules: Rules, mailbox_id: int, modseq: int, limit: 
     for given, same in groupby(found, itemgetter(0)):
         gone = [uid for _, uid, _, _ in same]
         tx.run(_DROP, (mailbox_id, given, gone[0], gone[-1]))
-    free = set(contents)
+    free = set(contents) - {0}  # which stands for none
     for statement in _used(tx.dialect):
         for sql, args in statement.pieces(NumSet.of(contents)):
             in_use = tx.one(sql, args)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,6 +98,7 @@ class Columns:
         stale: Something was missed: read it before using.
         doubtful: What is here may be wrong: read all of it again.
         gone: The mailbox was deleted.
+        incomplete: Some messages have no content yet (see `completing`).
     """
 
     def __init__(self, loaded: Loaded, recent_limit: int = 1024) -> None:
@@ -119,6 +120,7 @@ class Columns:
         self.sizes = loaded.sizes
         self.dates = loaded.dates
         self.contents = loaded.contents
+        self.incomplete = 0 in self.contents
         self._begin_log(loaded.row)
 
     def catch_up(self, news: News) -> None:
@@ -138,6 +140,7 @@ class Columns:
         self.sizes += news.sizes[start:]
         self.dates += news.dates[start:]
         self.contents += news.contents[start:]
+        self.incomplete = 0 in self.contents
         self._begin_log(news.row)
 
     def _begin_log(self, row: MailboxRow) -> None:
@@ -182,6 +185,7 @@ class Columns:
             self.sizes.append(message.size)
             self.dates.append(message.date)
             self.contents.append(message.content)
+            self.incomplete = self.incomplete or not message.content
         if event.changed:
             self._set_masks(event.changed, modseq)
         if event.removed:
@@ -194,6 +198,24 @@ class Columns:
             del self._log[: self._recent_limit], self._log_modseqs[: self._recent_limit]
         self._answers = {}
         self._take_row(row)
+
+    def complete(self, filled: Mapping[int, tuple[int, int]]) -> None:
+        """Messages have their contents and sizes now, by UID."""
+        at = 0
+        for uid, (content, size) in sorted(filled.items()):
+            at = bisect_left(self.uids, uid, at)
+            if at < len(self.uids) and self.uids[at] == uid:
+                self.contents[at], self.sizes[at] = content, size
+        self.incomplete = 0 in self.contents
+
+    def without_content(self, slices: Slices) -> NumSet:
+        """Tell which messages of some rows have no content yet."""
+        return NumSet.of(
+            uid
+            for start, stop in slices
+            for uid, content in zip(self.uids[start:stop], self.contents[start:stop], strict=True)
+            if not content
+        )
 
     def _set_masks(self, changed: dict[int, int], modseq: int) -> None:
         uids = array("I", changed)

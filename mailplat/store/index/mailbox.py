@@ -44,6 +44,9 @@ _SPARSE = 16
 _OF_MESSAGES = frozenset({Column.SAVED})
 """Columns of messages, not of their contents."""
 
+_WITHOUT_CONTENT = frozenset({Column.FLAGS, Column.MODSEQ, Column.DATE, Column.SAVED})
+"""Columns that are known of a message whose bytes nobody has read yet."""
+
 _Read = tuple[NumSet, tuple[Column, ...]]
 _Answer = tuple[list[int], dict[Column, list[Any]]]
 
@@ -97,6 +100,13 @@ class IndexedMailbox:
         if self._columns.gone:
             raise NoSuchMailbox(f"{self._subject}: the mailbox was deleted")
 
+    async def _complete(self, uids: Sequence[int] | NumSet) -> None:
+        """Have those of some messages read that nobody has read yet."""
+        if self._columns.incomplete:
+            missing = self._columns.without_content(self._columns.slices(uids))
+            if missing:
+                await self._store.bodies.complete(self._columns.id, missing)
+
     # reading
 
     async def state(self, claim_recent: bool) -> MailboxState:
@@ -116,6 +126,8 @@ class IndexedMailbox:
         """See `IMailbox.rows`."""
         await self._ready()
         mine = self._columns
+        if mine.incomplete and not _WITHOUT_CONTENT.issuperset(columns):
+            await self._complete(uids)
         slices = mine.slices(uids)
         found: array[int] = joined(mine.uids, slices)
         values: dict[Column, Sequence[Any]] = {}
@@ -232,6 +244,7 @@ class IndexedMailbox:
 
     async def bodies(self, ranges: Sequence[BodyRange]) -> Sequence[bytes | None]:
         """See `IMailbox.bodies`."""
+        await self._complete(sorted({wanted.uid for wanted in ranges}))
         answers: list[bytes | None] = [None] * len(ranges)
         asked = await self._read_bodies(ranges, range(len(ranges)), answers)
         if any(answers[at] is None for at in asked):
@@ -253,6 +266,7 @@ class IndexedMailbox:
         wanted: list[Wanted] = []
         asked: list[int] = []
         cuts: list[tuple[int, int]] = []
+        unread: list[int] = []
         for at in which:
             uid, place = ranges[at].uid, ""
             row = columns.find(uid)
@@ -262,6 +276,9 @@ class IndexedMailbox:
             elif (ghost := columns.ghosts.get(uid)) is not None:
                 content, size, place = ghost.content, ghost.size, ghost.place
             else:
+                continue
+            if not content:
+                unread.append(at)  # nobody could read it so far
                 continue
             start = max(0, min(ranges[at].start, size))
             stop = max(start, min(ranges[at].stop, size))
@@ -287,7 +304,7 @@ class IndexedMailbox:
                         recent.keep(want.content, BODY, data)
                     data = data[slice(*cut)]
                 answers[at] = data
-        return asked
+        return asked + unread
 
     async def changes_since(self, modseq: int) -> Changes:
         """See `IMailbox.changes_since`."""
@@ -314,6 +331,7 @@ class IndexedMailbox:
         if text is None:
             return None
         await self._ready()
+        await self._complete(uids)
         slices = self._columns.slices(uids)
         found = joined(self._columns.uids, slices)
         return await text.pick(needle, where, found, joined(self._columns.contents, slices))
@@ -343,6 +361,7 @@ class IndexedMailbox:
     async def expunge(self, uids: NumSet) -> NumSet:
         """See `IMailbox.expunge`."""
         await self._ready()
+        await self._complete(uids)  # who still shows them may want to read them
         operation = partial(
             messages.expunge, rules=self._store.rules, mailbox_id=self._columns.id, uids=uids
         )
@@ -358,6 +377,7 @@ class IndexedMailbox:
 
     async def _copy(self, uids: NumSet, target: str, *, moving: bool) -> Copied:
         await self._ready()
+        await self._complete(uids)
         operation = partial(
             messages.copy,
             rules=self._store.rules,

@@ -28,6 +28,7 @@ from mailplat.store.index.transaction import (
     HomeChanged,
     HomeGone,
     MailboxChanged,
+    MailboxCompleted,
     MailboxGone,
     OthersWrote,
 )
@@ -36,6 +37,9 @@ from mailplat.store.index.watches import Watchers
 __all__ = ["HeldHome", "HeldMailbox", "Shelf"]
 
 _log = Logger()
+
+_OfMailbox = MailboxChanged | MailboxCompleted | MailboxGone
+"""Events that an open mailbox follows."""
 
 _ALL_MODSEQS = (1 << 62) - 1
 
@@ -67,7 +71,7 @@ class HeldHome:
         self.subscriptions = event.subscriptions
         self.stale = False
 
-    def apply(self, event: MailboxChanged) -> None:
+    def apply(self, event: MailboxChanged | MailboxCompleted) -> None:
         """Take new counters in."""
         self.row = event.home
         row = event.mailbox
@@ -137,7 +141,7 @@ class Shelf:
         self._mailboxes: dict[int, HeldMailbox] = {}
         self._closed: OrderedDict[int, int] = OrderedDict()
         self._closed_bytes = 0
-        self._loading: dict[int, tuple[list[MailboxChanged | MailboxGone], list[Deferred[None]]]]
+        self._loading: dict[int, tuple[list[_OfMailbox], list[Deferred[None]]]]
         self._loading = {}
 
     # finding
@@ -179,7 +183,7 @@ class Shelf:
             waiting[1].append(done)
             await done
             return
-        missed: list[MailboxChanged | MailboxGone] = []
+        missed: list[_OfMailbox] = []
         waiters: list[Deferred[None]] = []
         self._loading[mailbox_id] = missed, waiters
         try:
@@ -295,6 +299,11 @@ class Shelf:
                     mailboxes[event.mailbox.id] = held
                 if event.removed and (held is None or not held.handles):
                     self._collect(event.mailbox.id, event.mailbox.modseq)
+            case MailboxCompleted():
+                home = self._homes.get(event.home.id)
+                if home is not None:
+                    home.apply(event)
+                self._apply_or_wait(event)
             case HomeChanged():
                 home = self._homes.get(event.home.id)
                 if home is None:
@@ -357,14 +366,14 @@ class Shelf:
             held.columns.stale = held.columns.doubtful = True
             mailboxes[mailbox_id] = held
 
-    def _apply_or_wait(self, event: MailboxChanged | MailboxGone) -> None:
+    def _apply_or_wait(self, event: _OfMailbox) -> None:
         loading = self._loading.get(event.mailbox.id)
         if loading is not None:
             loading[0].append(event)
         else:
             self._apply(event)
 
-    def _apply(self, event: MailboxChanged | MailboxGone) -> None:
+    def _apply(self, event: _OfMailbox) -> None:
         held = self._mailboxes.get(event.mailbox.id)
         if held is None:
             return
@@ -372,6 +381,9 @@ class Shelf:
         if isinstance(event, MailboxGone):
             columns.gone = True
             columns.gone_places = event.gone
+            return
+        if isinstance(event, MailboxCompleted):
+            columns.complete(event.filled)
             return
         columns.apply(event)
         if not held.handles:

@@ -25,6 +25,7 @@ __all__ = [
     "HomeChanged",
     "HomeGone",
     "MailboxChanged",
+    "MailboxCompleted",
     "MailboxGone",
     "OthersWrote",
     "RowCache",
@@ -53,6 +54,21 @@ class MailboxChanged:
     changed: dict[int, int] = field(default_factory=dict)
     removed: NumSet = field(default_factory=NumSet)
     gone: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class MailboxCompleted:
+    """Messages that had no content have one now (see `completing`).
+
+    Attributes:
+        home: The home afterwards.
+        mailbox: The mailbox afterwards.
+        filled: Content and size of each, by UID.
+    """
+
+    home: HomeRow
+    mailbox: MailboxRow
+    filled: dict[int, tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -101,7 +117,15 @@ class OthersWrote:
     touched: Touched = EVERYTHING
 
 
-Event = MailboxChanged | HomeChanged | MailboxGone | HomeGone | ContentsGone | OthersWrote
+Event = (
+    MailboxChanged
+    | MailboxCompleted
+    | HomeChanged
+    | MailboxGone
+    | HomeGone
+    | ContentsGone
+    | OthersWrote
+)
 
 
 def touched_by(events: Iterable[Event]) -> Touched:

@@ -48,12 +48,12 @@ _WITHOUT = (
     (
         "its summary is missing",
         "SELECT m.uid FROM messages m LEFT JOIN contents c ON c.id = m.content"
-        " WHERE m.mailbox = ? AND c.id IS NULL",
+        " WHERE m.mailbox = ? AND m.content <> 0 AND c.id IS NULL",
     ),
     (
         "its header is missing",
         "SELECT m.uid FROM messages m LEFT JOIN headers h ON h.content = m.content"
-        " WHERE m.mailbox = ? AND h.content IS NULL",
+        " WHERE m.mailbox = ? AND m.content <> 0 AND h.content IS NULL",
     ),
     (
         "its summary is of another message",

@@ -24,6 +24,7 @@ from twisted.python.threadpool import ThreadPool
 from mailplat.interfaces.store import NewMessage
 from mailplat.model.errors import ConfigurationFault
 from mailplat.model.flags import flag_names
+from mailplat.model.numset import NumSet
 from mailplat.store.index.bodies import Wanted
 from mailplat.store.index.database import Connection
 from mailplat.store.index.rows import HomeRow, MailboxRow
@@ -305,6 +306,10 @@ class MaildirBodies(Deciding):
     def look(self, home: HomeRow, mailbox: MailboxRow | None) -> Awaitable[None] | None:
         """See `Bodies.look`."""
         return self._outside.look(home, mailbox)
+
+    def complete(self, mailbox: int, uids: NumSet) -> Awaitable[None]:
+        """See `Bodies.complete`."""
+        return self._outside.complete(mailbox, uids)
 
     def read(self, connection: Connection, wanted: Sequence[Wanted]) -> Sequence[bytes | None]:
         """See `Bodies.read`."""

@@ -7,6 +7,7 @@ do not hold back what is there already; keywords for which there is no room are 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,20 +27,19 @@ from mailplat.store.index.messages import (
     set_masks,
     set_places,
 )
-from mailplat.store.index.summaries import insert_content
 from mailplat.store.index.transaction import Transaction
 from mailplat.store.keywords import KeywordTable
 from mailplat.store.maildir.carried import is_row
 from mailplat.store.maildir.deciding import Deciding
 from mailplat.store.maildir.disk import Disk
-from mailplat.store.maildir.filename import FileName
+from mailplat.store.maildir.filename import FileName, size_of
 from mailplat.store.maildir.folders import Folder
 from mailplat.store.maildir.layout import Layout
 from mailplat.store.maildir.listing import Moved, base_of
 from mailplat.store.maildir.reading import summary_of_file
 from mailplat.store.maildir.uidlist import UidList
 
-__all__ = ["FoundFile", "add_files", "apply_changes", "describe"]
+__all__ = ["FoundFile", "add_files", "apply_changes", "describe", "look_at", "pass_over"]
 
 _log = Logger()
 
@@ -48,47 +48,67 @@ _PLACES_FROM = "SELECT place FROM messages WHERE mailbox = ? AND uid >= ?"
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A message that another program put there.
+    """A file that another program put there, and nobody has read.
 
     Attributes:
         location: Where.
         date: The file's modification time, seconds since 1970: its INTERNALDATE.
-        summary: What it says.
+        size: Bytes of the message, as far as its name or the file tell: too few, if lines end in
+            LF and the name does not say how many there are.
     """
 
     location: str
     date: int
-    summary: Summary
+    size: int
+
+
+def look_at(
+    disk: Disk, layout: Layout, folder: Folder, locations: Sequence[str]
+) -> tuple[list[FoundFile], list[str]]:
+    """Look at files; in a thread.
+
+    Returns:
+        Those that are plain files; and the locations of those that are not.
+    """
+    found: list[FoundFile] = []
+    ignored: list[str] = []
+    for location in locations:
+        path = layout.path(folder.directory, location)
+        status = disk.entry(path)
+        if status is None:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            size = size_of(base_of(location)) or status.st_size
+            found.append(FoundFile(location, int(status.st_mtime), size))
+        else:
+            _log.warn("{path} is no plain file: it is passed over", path=path)
+            ignored.append(location)
+    return found, ignored
 
 
 def describe(
     disk: Disk, layout: Layout, folder: Folder, locations: Sequence[str]
-) -> tuple[list[FoundFile], list[str]]:
+) -> tuple[list[tuple[str, Summary]], list[str]]:
     """Read files; in a thread.
 
     Returns:
-        Those that are messages; and the locations of those that cannot be.
+        Those that are messages, with what they say; and the locations of those that cannot be.
     """
-    found: list[FoundFile] = []
+    found: list[tuple[str, Summary]] = []
     ignored: list[str] = []
     for location in locations:
         path = layout.path(folder.directory, location)
         try:
             file = disk.open_message(path)
             if file is None:
-                if disk.status(path) is not None:
-                    _log.warn("{path} is no plain file: it is passed over", path=path)
+                if disk.entry(path) is not None:
                     ignored.append(location)
                 continue
             with file:
-                summary = summary_of_file(file, base_of(location))
-            status = disk.status(path)
+                found.append((location, summary_of_file(file, base_of(location))))
         except MailError as error:
             _log.warn("a file is passed over: {error}", error=error)
             ignored.append(location)
-            continue
-        if status is not None:
-            found.append(FoundFile(location, int(status.st_mtime), summary))
     return found, ignored
 
 
@@ -101,7 +121,7 @@ def add_files(
     since_uid: int,
     uidlist: UidList | None,
 ) -> None:
-    """Give files UIDs.
+    """Give files UIDs; what is in them is read later.
 
     Args:
         tx: The transaction.
@@ -125,11 +145,20 @@ def add_files(
             continue
         flags = FileName.parse(file.location[4:]).flags(letters)
         mask = mask_of(tx, mailbox, flags, rules.keyword_limit, spare=True)
-        content = insert_content(tx, file.summary)
         if uidlist is not None:
             mailbox.uid_next = max(mailbox.uid_next, uidlist.uids.get(base, uidlist.uid_next))
-        size = file.summary.size
-        add_message(tx, home, mailbox, content, size, mask, file.date, file.location)
+        # no content yet: see `completing`
+        add_message(tx, home, mailbox, 0, file.size, mask, file.date, file.location)
+
+
+def pass_over(
+    tx: Transaction, rules: Rules, bodies: Deciding, mailbox_id: int, uids: NumSet
+) -> None:
+    """Take files out of the index that turned out to be no messages, and leave them alone."""
+    home, mailbox = get_mailbox(tx, mailbox_id)
+    rows = read_rows(tx, mailbox, uids)
+    with bodies.vanishing():
+        remove_rows(tx, rules, home, mailbox, rows, uids)
 
 
 def apply_changes(

@@ -23,7 +23,8 @@ from mailplat.model.errors import NoSuchMailbox, Unavailable
 from mailplat.store.index.database import Connection
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.maildir.carried import is_row
-from mailplat.store.maildir.changes import add_files, apply_changes, describe
+from mailplat.store.maildir.changes import add_files, apply_changes, look_at
+from mailplat.store.maildir.completing import Completing
 from mailplat.store.maildir.deciding import Deciding
 from mailplat.store.maildir.folders import Folder, Stamps, lasting
 from mailplat.store.maildir.layout import location_name, native
@@ -52,7 +53,9 @@ class OutsideLimits:
         relist_seconds: How long a mailbox that we changed, while the kernel told nothing, is
             believed without a listing.
         watches: Mailboxes that the kernel tells of at once; 0 does without.
-        chunk: Files read before their rows are committed.
+        chunk: Files read before what they say is committed.
+        rows: Files that get UIDs in one commit.
+        complete_seconds: How long the reading of new files waits for clients that come first.
     """
 
     look_seconds: float = 1.0
@@ -61,6 +64,8 @@ class OutsideLimits:
     relist_seconds: int = 60
     watches: int = 4096
     chunk: int = 256
+    rows: int = 4096
+    complete_seconds: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class Comparing:
         store: The index.
         reactor: Its thread gets the results.
         limits: How.
+        completing: Reads the files later.
         is_told: Whether the kernel tells what others do to a mailbox.
     """
 
@@ -94,6 +100,7 @@ class Comparing:
         reactor: Any,
         limits: OutsideLimits,
         is_told: Callable[[int], bool],
+        completing: Completing,
     ) -> None:
         self._bodies = bodies
         self._pool = pool
@@ -101,7 +108,13 @@ class Comparing:
         self._reactor = reactor
         self._limits = limits
         self._is_told = is_told
+        self._completing = completing
         self._ignored: dict[int, set[str]] = {}
+
+    def ignore(self, mailbox: int, locations: Sequence[str]) -> None:
+        """These are no messages."""
+        if locations:
+            self._ignored.setdefault(mailbox, set()).update(locations)
 
     async def bring_in(self, folder: Folder, uidlist: UidList | None = None) -> None:
         """List a mailbox if need be, and bring what changed into the index."""
@@ -212,10 +225,10 @@ class Comparing:
         added: Sequence[str] = differs.added
         if not folder.taken_over:
             added = sorted(added, key=partial(_order, uids=uidlist.uids if uidlist else {}))
-        for start in range(0, len(added), self._limits.chunk):
-            some = added[start : start + self._limits.chunk]
+        for start in range(0, len(added), self._limits.rows):
+            some = added[start : start + self._limits.rows]
             files, ignored = await self._in_thread(
-                describe, bodies.disk, bodies.layout, folder, some
+                look_at, bodies.disk, bodies.layout, folder, some
             )
             if ignored:
                 self._ignored.setdefault(mailbox, set()).update(ignored)
@@ -229,8 +242,8 @@ class Comparing:
                 since_uid=found.since_uid,
                 uidlist=uidlist,
             )
-            weight = sum(file.summary.header_size for file in files)
-            await store.writer.submit(add, folder.directory, weight)
+            await store.writer.submit(add, folder.directory)
+            self._completing.soon(mailbox)
         return again
 
     def _rename_doubled(self, folder: Folder, doubled: Sequence[str]) -> None:

@@ -243,6 +243,15 @@ class Disk:
         except OSError as error:
             raise failure(error, path) from error
 
+    def entry(self, path: str) -> os.stat_result | None:
+        """Tell of a directory's entry itself, also if it is a link; None if it is not there."""
+        try:
+            return os.lstat(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise failure(error, path) from error
+
     def status(self, path: str) -> os.stat_result | None:
         """Tell of a file; None if it is not there."""
         try:

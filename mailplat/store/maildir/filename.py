@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-__all__ = ["FileName", "UniqueNames", "is_as_it_is", "letters_of"]
+__all__ = ["FileName", "UniqueNames", "is_as_it_is", "letters_of", "size_of"]
 
 _SYSTEM = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R", "\\Seen": "S", "\\Deleted": "T"}
 _FORWARDED = "$Forwarded"  # the specification's "P", passed on
 _INFO = ":2,"
 _SIZES = re.compile(r",S=(\d{1,18}),W=(\d{1,18})(?=,|$)")
+_WIRE_SIZE = re.compile(r",W=(\d{1,18})(?=,|$)")
 _HOST_ESCAPES = {"/": "\\057", ":": "\\072", ",": "\\054"}
 
 
@@ -83,6 +84,12 @@ def is_as_it_is(base: str, size: int) -> bool:
     """Whether the name says that a file of so many bytes is served without a change."""
     match = _SIZES.search(base)
     return match is not None and int(match[1]) == int(match[2]) == size
+
+
+def size_of(base: str) -> int | None:
+    """Give the bytes of the message with CRLFs, if its name says so (Maildir++'s ``W``)."""
+    match = _WIRE_SIZE.search(base)
+    return int(match[1]) if match is not None else None
 
 
 class UniqueNames:

@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from mailplat.model.errors import MailError
+from mailplat.model.numset import NumSet
 from mailplat.store.index.database import Connection
 from mailplat.store.index.folders import open_home
 from mailplat.store.index.rows import HomeRow, MailboxRow
@@ -36,6 +37,7 @@ from mailplat.store.index.transaction import Transaction
 from mailplat.store.maildir import homes
 from mailplat.store.maildir.changes import apply_changes
 from mailplat.store.maildir.comparing import Comparing, OutsideLimits
+from mailplat.store.maildir.completing import Completing
 from mailplat.store.maildir.deciding import Deciding
 from mailplat.store.maildir.folders import Folder, lasting
 from mailplat.store.maildir.names import account_directory
@@ -76,6 +78,9 @@ class Outside:
     ) -> None:
         self._bodies = bodies
         self._pool = pool
+        self._completing = Completing(
+            bodies, pool, reactor, limits.chunk, limits.complete_seconds, self._ignore
+        )
         self._reactor = reactor
         self._limits = limits
         self._store: IndexedStore
@@ -94,12 +99,30 @@ class Outside:
         """Begin."""
         self._store = store
         self._comparing = Comparing(
-            self._bodies, self._pool, store, self._reactor, self._limits, self._told
+            self._bodies,
+            self._pool,
+            store,
+            self._reactor,
+            self._limits,
+            self._told,
+            self._completing,
         )
         self._open = True
         self._notices = open_notices(self._reactor, self._tell, self._limits.watches)
+        await self._completing.open(store)
         await self._make_homes()
         self._poll_later()
+
+    def _ignore(self, mailbox: int, locations: Sequence[str]) -> None:
+        self._comparing.ignore(mailbox, locations)
+
+    async def complete(self, mailbox: int, uids: NumSet) -> None:
+        """See `Bodies.complete`; files that were renamed meanwhile are found by a look."""
+        await self._completing.complete(mailbox, uids)
+        folder = self._bodies.folders.known(mailbox)
+        if folder is not None and folder.dirty:
+            await self._run(("mailbox", mailbox), partial(self._look_at_mailbox, mailbox))
+            await self._completing.complete(mailbox, uids)
 
     async def _make_homes(self) -> None:
         """Give a home to every account whose Maildir is there; its mail waits until it is used."""
@@ -130,6 +153,7 @@ class Outside:
             done: Deferred[None] = Deferred()
             next(iter(self._runs)).addBoth(_pass_on, done)
             await done
+        await self._completing.close()
 
     def expect(self, path: str) -> bool:
         """A file is about to change by our own doing; whether others' doings there are told.

@@ -7,8 +7,10 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
+
+from twisted.internet.defer import succeed
 
 from mailplat.interfaces.bodies import IBody
 from mailplat.interfaces.store import NewMessage
@@ -148,6 +150,10 @@ class DatabaseBodies:
 
     def look(self, home: HomeRow, mailbox: MailboxRow | None) -> None:
         """See `Bodies.look`: nobody changes a database behind the index's back."""
+
+    def complete(self, mailbox: int, uids: NumSet) -> Awaitable[None]:
+        """See `Bodies.complete`: here every message came with its content."""
+        return succeed(None)
 
     def read(self, connection: Connection, wanted: Sequence[Wanted]) -> Sequence[bytes | None]:
         """See `Bodies.read`."""
