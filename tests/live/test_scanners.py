@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import smtplib
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +169,64 @@ def test_a_dying_scanner(tmp_path: Path) -> None:
             assert not server.complaints()
         finally:
             server.end()
+
+
+class Hook(BaseHTTPRequestHandler):
+    """A web service that knows whom it does not like, and what."""
+
+    def do_POST(self) -> None:
+        """Answer as MTA Hooks do."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer: dict[str, Any] = {"action": "accept"}
+        if self.headers["Authorization"] != "Bearer the-token":
+            answer = {}
+        elif asked["context"]["stage"] == "mail":
+            if asked["envelope"]["from"]["address"] == "bad@elsewhere.example":
+                answer = {"action": "reject", "response": {"status": 450, "message": "Not now"}}
+        elif GTUBE.decode() in asked["message"]["contents"]:
+            answer = {"action": "reject"}
+        else:
+            change = {"type": "insertHeader", "index": 0, "name": "X-Seen", "value": "yes"}
+            answer["modifications"] = [change]
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_web_service(tmp_path: Path) -> None:
+    """A hook refuses senders and messages, and changes what it lets through."""
+    installation = Installation.make(tmp_path, "memory:", users=1)
+    (tmp_path / "token").write_text("the-token\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as service:
+        thread = threading.Thread(target=service.serve_forever)
+        thread.start()
+        with installation.configuration.open("a") as file:
+            file.write(
+                f'\n[[filter]]\nuse = "mta_hook:http://127.0.0.1:{service.server_port}/"\n'
+                '[filter.options]\nstages = ["mail", "data"]\ntoken = { file = "token" }\n'
+            )
+        server = TwistdServer(installation)
+        (alice,) = installation.users
+        try:
+            server.start()
+            server.send(alice, mail_with(CLEAN))
+            with pytest.raises(smtplib.SMTPSenderRefused) as sender:
+                server.send(alice, mail_with(CLEAN), "bad@elsewhere.example")
+            assert (sender.value.smtp_code, sender.value.smtp_error) == (450, b"4.7.1 Not now")
+            with pytest.raises(smtplib.SMTPDataError) as message:
+                server.send(alice, mail_with(GTUBE))
+            assert message.value.smtp_code == 550
+            (arrived,) = server.bodies(alice)
+            assert b"\r\nX-Seen: yes\r\n" in arrived
+            server.stop()
+            assert not server.complaints()
+            assert "the-token" not in server.log()
+        finally:
+            server.end()
+            service.shutdown()
+            thread.join()
