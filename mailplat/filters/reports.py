@@ -79,8 +79,7 @@ class _Reader:
     def close(self) -> None:
         """See `IReportReader.close`."""
         if self in self._readers:
-            self._readers.remove(self)
-            self._waiting.clear()
+            self._readers.remove(self)  # what waits may still be read
             self._wake()
 
     def _wake(self) -> None:

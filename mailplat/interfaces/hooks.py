@@ -175,7 +175,7 @@ class IReportReader(Interface):
         """
 
     def close() -> None:
-        """Read no more; twice is no error."""
+        """Take no more; what waits may still be read.  Twice is no error."""
 
 
 class IReports(Interface):
