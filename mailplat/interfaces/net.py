@@ -81,12 +81,15 @@ class IAccountConnections(Interface):
 class ILoginIntervals(Interface):
     """Keeps an account's log-ins apart, where the protocol lets a server ask for that."""
 
-    def enter(account: str) -> None:
-        """Note a log-in of an account.
+    def check(account: str) -> None:
+        """Find out whether an account may log in again.
 
         Raises:
-            TooSoon: The last one was too short ago; this one does not count.
+            TooSoon: The last log-in was too short ago.
         """
+
+    def note(account: str) -> None:
+        """An account has logged in."""
 
 
 class ILoginAttempt(Interface):

@@ -206,16 +206,19 @@ class LoginIntervals:
         self._interval = interval
         self._last: OrderedDict[str, float] = OrderedDict()  # oldest in front
 
-    def enter(self, account: str) -> None:
-        """See `ILoginIntervals.enter`."""
-        if self._interval <= 0:
-            return
-        now = self._clock.seconds()
+    def check(self, account: str) -> None:
+        """See `ILoginIntervals.check`."""
+        before = self._clock.seconds() - self._interval
         while self._last:
             oldest = next(iter(self._last))
-            if self._last[oldest] + self._interval > now:
+            if self._last[oldest] > before:
                 break
             del self._last[oldest]
         if account in self._last:
             raise TooSoon(f"{account} logged in less than {self._interval:g} s ago")
-        self._last[account] = now
+
+    def note(self, account: str) -> None:
+        """See `ILoginIntervals.note`."""
+        if self._interval > 0:
+            self._last[account] = self._clock.seconds()
+            self._last.move_to_end(account)

@@ -130,7 +130,7 @@ class Pop3Session:
             self._conversation.continue_login(outcome)
             return
         try:
-            self._intervals.enter(outcome.name)
+            self._intervals.check(outcome.name)
             self._connections.enter(outcome.name)
             self._account = outcome.name
             maildrop = await self._open(outcome)
@@ -138,6 +138,7 @@ class Pop3Session:
             self._let_go()
             raise
         self._maildrop = maildrop
+        self._intervals.note(outcome.name)
         self._link.authenticated()
         self.log.info(
             "{session}: {account} logged in from {address}, {count} messages",

@@ -187,17 +187,19 @@ def test_intervals_between_log_ins() -> None:
     clock = Clock()
     intervals = LoginIntervals(clock, 60)
     verifyObject(ILoginIntervals, intervals)
-    intervals.enter("alice")
-    intervals.enter("bob")
+    for name in ("alice", "bob"):
+        intervals.check(name)
+        intervals.note(name)
     clock.advance(59)
     with pytest.raises(TooSoon):
-        intervals.enter("alice")
+        intervals.check("alice")
     clock.advance(1)
-    intervals.enter("alice")
+    intervals.check("alice")
+    intervals.note("alice")
     assert list(intervals._last) == ["alice"]
     never = LoginIntervals(clock, 0)
-    never.enter("alice")
-    never.enter("alice")
+    never.note("alice")
+    never.check("alice")
 
 
 def test_no_password_is_kept() -> None:

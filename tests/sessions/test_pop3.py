@@ -247,6 +247,36 @@ async def test_nobody_acts_for_another(room: Room) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_log_ins_too_soon(room: Room) -> None:
+    """Who comes back before LOGIN-DELAY is told so; only log-ins that went well count."""
+    await room.fill()
+    room.intervals = LoginIntervals(room.clock, 60)
+    first, second = await room.client().log_in(), room.client()
+    assert b"+OK Bye" in await first.say(b"QUIT\r\n")
+    for _ in range(2):
+        assert b"-ERR [LOGIN-DELAY] " in await second.say(b"USER alice\r\nPASS secret\r\n")
+    room.clock.advance(60)
+    await second.log_in()
+    await second.session.closed()
+
+
+@pytest_twisted.ensureDeferred
+async def test_connections_of_an_account_are_counted(room: Room) -> None:
+    """POP3's sessions count among those of all protocols, and are given back."""
+    await room.fill()
+    room.connections = AccountConnections(1)
+    room.connections.enter("alice@example.org")
+    client = room.client()
+    answer = await client.say(b"USER alice\r\nPASS secret\r\n")
+    assert b"-ERR [SYS/TEMP] Too many connections" in answer
+    room.connections.leave("alice@example.org")
+    await client.log_in()
+    await client.session.closed()
+    await client.session.closed()
+    room.connections.enter("alice@example.org")
+
+
+@pytest_twisted.ensureDeferred
 async def test_one_session_a_maildrop(room: Room) -> None:
     """A second login is told that the maildrop is in use, until the first one ends."""
     await room.fill()

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailplat.model.credentials import PasswordCredentials
+from mailplat.model.credentials import (
+    PasswordCredentials,
+    ScramKeys,
+    ScramProof,
+    ScramRequest,
+)
 from mailplat.model.errors import AuthenticationFailed, InUse, MailError, OverQuota, Unavailable
 from mailplat.proto.pop3.events import Event, Listing, Login, Quit, Retrieve, StartTLS, Top
 from mailplat.proto.pop3.maildrop import Maildrop
 from mailplat.proto.pop3.offers import Limits, Offers
 from mailplat.proto.pop3.server import COMMANDS, ServerConversation, State
+from mailplat.proto.sasl.scram_server import ScramExchange
 
 ALICE = PasswordCredentials("alice", "secret")
 
@@ -128,6 +134,30 @@ def test_auth_that_fails_goes_on() -> None:
     assert ask(server, b"USER alice\r\nPASS secret\r\n") == Login("USER", ALICE)
 
 
+def test_auth_by_scram() -> None:
+    """The session gives the keys in between; a mechanism that nobody offers is none."""
+    server = secure()
+    server.mechanisms = lambda: {"SCRAM-SHA-256": lambda: ScramExchange("SCRAM-SHA-256", "n")}
+    first = b64encode(b"n,,n=alice,r=abc")
+    request = Login("SCRAM-SHA-256", ScramRequest("alice", "SCRAM-SHA-256"))
+    assert ask(server, b"AUTH SCRAM-SHA-256 " + first + b"\r\n") == request
+    server.continue_login(ScramKeys(b"salt", 4096, bytes(32), bytes(32)))
+    assert server.bytes_to_send().startswith(b"+ ")
+    final = b64encode(b"c=biws,r=abcn,p=" + b64encode(bytes(32)))
+    assert ask(server, final + b"\r\n") == Login("SCRAM-SHA-256", ScramProof("alice", False))
+    server.refuse(AuthenticationFailed())
+    assert server.bytes_to_send().startswith(b"-ERR [AUTH] ")
+    assert say(server, b"AUTH PLAIN =\r\n").startswith(b"-ERR That mechanism")
+
+
+def test_refused_exchanges_count_as_failures() -> None:
+    """What can never be right has the code of a failed log-in, and counts like one (RFC 3206)."""
+    server = secure(failures=2)
+    for closing in (False, True):
+        assert say(server, b"AUTH PLAIN AGEA\r\n").startswith(b"-ERR [AUTH] ")
+        assert server.closing is closing
+
+
 def test_auth_alone_lists_mechanisms() -> None:
     """Outlook asks by AUTH with nothing or a blank behind it."""
     for line in (b"AUTH\r\n", b"AUTH \r\n"):
@@ -154,7 +184,9 @@ def test_capabilities_are_the_same_before_and_after_the_login() -> None:
         b".",
     ]
     bare = ServerConversation(Offers("h", retention="", implementation=""))
-    assert b"EXPIRE" not in say(bare, b"CAPA\r\n")
+    assert say(bare, b"CAPA\r\n").splitlines()[-3:] == [b"UTF8 USER", b"LANG", b"."]
+    told = say(ServerConversation(Offers("h", retention="30", login_delay=60)), b"CAPA\r\n")
+    assert b"\r\nEXPIRE 30\r\nLOGIN-DELAY 60\r\n" in told
 
 
 def test_stls_forgets_the_plaintext() -> None:
