@@ -70,9 +70,10 @@ def make_routes(
         )
     )
     if configuration.backups:
-        routes.append(
-            BackupRoute(reactor, {one.domain: one.recipients for one in configuration.backups})
-        )
+        domains_of_others = {one.domain: one.recipients for one in configuration.backups}
+        backups = BackupRoute(reactor, domains_of_others)
+        backups.check()
+        routes.append(backups)
     if configuration.relay_hosts:
         routes.append(
             RelayRoute(

@@ -45,7 +45,9 @@ class AliasesPlugin:
             check_every=own.check_every,
         )
         path = Path(settings.directory) / argument
-        return AliasesRoute(settings.name, settings.reactor, path, how)
+        route = AliasesRoute(settings.name, settings.reactor, path, how)
+        route.check()  # before a port is opened, and for check-config
+        return route
 
 
 @implementer(IPlugin, IRoutePlugin)
@@ -61,7 +63,10 @@ class VirtualPlugin:
         if not argument:
             raise ConfigurationFault("expected virtual:PATH")
         path = Path(settings.directory) / argument
-        return VirtualRoute(settings.name, settings.reactor, path, delimiter=settings.delimiter)
+        delimiter = settings.delimiter
+        route = VirtualRoute(settings.name, settings.reactor, path, delimiter=delimiter)
+        route.check()
+        return route
 
 
 @implementer(IPlugin, IRoutePlugin)

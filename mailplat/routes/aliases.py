@@ -84,6 +84,10 @@ class AliasesRoute:
         self._options = options
         self._file = WatchedFile(clock, path, self._read, check_every=options.check_every)
 
+    def check(self) -> None:
+        """See `WatchedFile.check`."""
+        self._file.check()
+
     async def open(self) -> None:
         """See `IOpenRoute.open`."""
         await self._file.open()

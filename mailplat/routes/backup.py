@@ -49,6 +49,12 @@ class BackupRoute:
             for domain, path in domains.items()
         }
 
+    def check(self) -> None:
+        """See `WatchedFile.check`."""
+        for file in self._files.values():
+            if file is not None:
+                file.check()
+
     async def open(self) -> None:
         """See `IOpenRoute.open`."""
         for file in self._files.values():

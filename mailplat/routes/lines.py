@@ -69,6 +69,14 @@ class WatchedFile(Generic[T]):
         self._stamp: Stamp = ()
         self._checked = 0.0
 
+    def check(self) -> None:
+        """Read it in the calling thread, for those who only want to know whether that works.
+
+        Raises:
+            ConfigurationFault: It does not.
+        """
+        self._load()
+
     async def open(self) -> None:
         """Read it.
 

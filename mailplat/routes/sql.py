@@ -130,9 +130,7 @@ class SQLRoute:
     def _ask(self, database: sqlite3.Connection, names: dict[str, str]) -> Sequence[Row]:
         try:
             spelled = {key: text.encode("utf-8", "replace").decode() for key, text in names.items()}
-            found: Sequence[Row] = database.execute(self._query, spelled).fetchmany(
-                self._most
-            )
+            found: Sequence[Row] = database.execute(self._query, spelled).fetchmany(self._most)
         except sqlite3.Error as error:
             raise Unavailable(f"{self._path}: {error}") from error
         return found

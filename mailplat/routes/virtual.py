@@ -63,6 +63,10 @@ class VirtualRoute:
         self._delimiter = delimiter
         self._file = WatchedFile(clock, path, _read, check_every=check_every)
 
+    def check(self) -> None:
+        """See `WatchedFile.check`."""
+        self._file.check()
+
     async def open(self) -> None:
         """See `IOpenRoute.open`."""
         await self._file.open()

@@ -196,3 +196,30 @@ async def test_probes_lmtp(ctl: Run) -> None:
         "probe", "--rcpt", "a", "--listener", "none", code=2
     )
     assert "no IP address" in await ctl("probe", "--rcpt", "a", "--ip", "one", code=2)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('[[route]]\nuse = "aliases:broken"', "broken:1: expected"),
+        ('[[route]]\nuse = "aliases:none"', "none cannot be read"),
+        ('[[route]]\nuse = "virtual:broken"', "broken:1: expected"),
+        ('[[route]]\nuse = "aliases-sql:db"', "expected aliases-sql:PATH:QUERY"),
+        ('[[route]]\nuse = "none:"', "there is no route called 'none'"),
+        ('[[route]]\nuse = "virtual:x"\noptions = { a = 1 }', "has no options"),
+        ('[[relay_host]]\nname = "a"\nhost = "b"\nuser = "c"', "belong together"),
+        ('[[relay_host]]\nname = "office"\nhost = "b"', "two relay hosts"),
+        ('[[backup_mx]]\ndomain = "example.org"', "is one of server.domains"),
+        ('[[backup_mx]]\ndomain = "x.example"\nrecipients = "none"', "none cannot be read"),
+        ('[[agent]]\nuse = "lmtp:unix:x"\nname = "relay:x"', "the name of an agent of mailplat"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_faults_are_told_before_a_server_starts(
+    ctl: Run, tmp_path: Path, lines: str, told: str
+) -> None:
+    """What routes cannot be made of is a fault of the configuration."""
+    (tmp_path / "data" / "broken").write_text("what is this\n")
+    file = tmp_path / "mailplat.toml"
+    file.write_text(f"{CONFIGURATION}\n{lines}\n")
+    assert told in await ctl("check-config", str(file), code=1)
