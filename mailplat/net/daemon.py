@@ -204,7 +204,7 @@ class Talk(Protocol):
         if self._over is not None:
             self._fail()
         wire: Any = self.transport
-        if not IUNIXTransport.providedBy(wire):
+        if not IUNIXTransport.providedBy(self.transport):
             raise Unavailable(f"{self._where}: files can be handed over by a Unix socket only")
         try:
             # the transport's own way would tear the file from all but the first of the bytes
