@@ -19,6 +19,7 @@ from mailplat.testing.twistd import TwistdServer
 
 TRACE = re.compile(
     rb"Return-Path: <a@elsewhere\.example>\r\n"
+    rb"Delivered-To: u\d+@example\.org\r\n"
     rb"Received: from client\.example \(\[127\.0\.0\.1\]\)\r\n"
     rb"\tby mail\.example\.org with ESMTP id [0-9a-z]+\r\n"
     rb"\tfor <u\d+@example\.org>;\r\n"

@@ -14,7 +14,8 @@ import pytest
 
 from mailplat.testing.twistd import TwistdServer, until
 
-MESSAGE = b"From: someone@elsewhere.example\r\nSubject: %b\r\n\r\nfirst\r\n.dot\r\n..\r\nlast\r\n"
+BODY = b"\r\n\r\nfirst\r\n.dot\r\n..\r\nlast\r\n"
+MESSAGE = b"From: someone@elsewhere.example\r\nSubject: %b" + BODY
 
 
 def ok(answer: tuple[str, Any]) -> list[Any]:
@@ -38,13 +39,15 @@ def uids(imap: imaplib.IMAP4, *keys: str) -> list[int]:
 def test_submission_sends_after_log_in(
     server: TwistdServer, user: str, other_user: str, name: str
 ) -> None:
-    """Who logged in sends mail, and every recipient finds it."""
+    """Who logged in sends mail, and every recipient finds it, with what a mail must have."""
     with server.smtp(name, user) as smtp:
         assert not smtp.sendmail(user, [user, other_user], MESSAGE % b"to both")
     for one in (user, other_user):
         (body,) = server.bodies(one)
         assert body.startswith(b"Return-Path: <%b>\r\nReceived: from " % user.encode())
-        assert body.endswith(MESSAGE % b"to both")
+        header, _, rest = body.partition(b"\r\nSubject: to both\r\n")
+        assert header.endswith(b"\r\nFrom: someone@elsewhere.example")
+        assert re.fullmatch(rb"Date: [^\r]+\r\nMessage-ID: <[^\r]+>" + re.escape(BODY), rest)
         assert (b"with ESMTPSA" in body) is True
 
 

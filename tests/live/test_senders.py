@@ -98,7 +98,8 @@ def test_curl(
     """Curl sends the message byte for byte."""
     port = server.installation.port(way)
     file = tmp_path / "message"
-    file.write_bytes(MESSAGE % (other_user.encode(), user.encode(), b"curl"))
+    whole = b"Date: Thu, 01 Jan 2026 12:00:00 +0000\r\nMessage-ID: <1@curl.example>\r\n"
+    file.write_bytes(whole + MESSAGE % (other_user.encode(), user.encode(), b"curl"))
     command = [
         *("curl", "-sS", "--ssl-reqd", "--cacert", server.installation.certificate),
         *("--url", f"{'smtps' if way == 'submissions' else 'smtp'}://127.0.0.1:{port}"),

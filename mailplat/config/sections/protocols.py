@@ -57,7 +57,7 @@ class SMTPOptions:
         precedent="Postfix smtpd_min_data_rate (500)",
     )
     rate_grace: Duration = option(
-        duration("2m"),
+        duration("5m"),
         meaning="How long a client may keep the server waiting for a message before its speed "
         "counts.",
         precedent="Postfix smtpd_per_request_deadline",
