@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mailplat.agents.pipe import PipeAgent, PipeOptions
@@ -70,7 +71,9 @@ def make_routes(
         )
     )
     if configuration.backups:
-        domains_of_others = {one.domain: one.recipients for one in configuration.backups}
+        domains_of_others: dict[str, Path | None] = {
+            one.domain: one.recipients for one in configuration.backups
+        }
         backups = BackupRoute(reactor, domains_of_others)
         backups.check()
         routes.append(backups)

@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mailplat.interfaces.hooks import IQueueHooks, tell_queued
 from mailplat.interfaces.routes import Destination, Local, Remote
@@ -122,11 +122,19 @@ class Delivery:
                 await self._to_spool(parcel)
                 return refused
             here: list[Recipient] = []
+            onward: dict[Recipient, Sequence[Destination]] = {}
             for recipient, found in parcel.destinations.items():
-                if any(isinstance(one, Remote) for one in found):
+                if leads_elsewhere(found):
                     refused[recipient] = Reply.of(550, "Not a mailbox of this server", "5.1.2")
+                elif self._spool is not None and leads_on(found):
+                    onward[recipient] = found
                 else:
                     here.append(recipient)
+            if onward:
+                try:
+                    await self._to_spool(replace(parcel, destinations=onward))
+                except MailError as error:
+                    refused.update(dict.fromkeys(onward, Reply.to_error(error)))
             try:
                 await self._to_store(parcel, here)
             except OverQuota:

@@ -14,7 +14,9 @@ from mailplat.interfaces.agents import ALIAS_AGENT, LIST_AGENT, MAILBOX_AGENT
 from mailplat.interfaces.routes import Expanded, Found, IRoute
 from mailplat.interfaces.store import Target
 from mailplat.model.address import Address
+from mailplat.model.errors import Unavailable
 from mailplat.model.verdict import Action, AddHeader, ChangeSender, Verdict
+from mailplat.proto.smtp.offers import Dialect
 from mailplat.routes.local import LocalRoute
 from mailplat.routes.srs import SenderRewriting
 from mailplat.routes.table import RouteTable
@@ -38,6 +40,7 @@ class Lists:
         "away": ["x@example.net"],
         "team": [ALICE, "x@example.net", "nobody@example.org"],
         "list": [BOB, "x@example.net"],
+        "half": [ALICE, "nobody@example.org"],
     }
 
     def is_local_domain(self, domain: str) -> bool:
@@ -193,3 +196,27 @@ def test_a_sender_that_filters_change_is_the_one_rewritten(spooled: Any) -> None
     assert send(spooled, "away@example.org") == "250 2.0.0"
     (mail,) = found(spooled)
     assert mail["from"].endswith("=example.com=t@example.org")
+
+
+@pytest_twisted.ensureDeferred
+async def test_lmtp(spooled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over LMTP mailboxes are filled at once; an alias with a member who is unknown is queued."""
+    spooled.dialect = Dialect.LMTP
+    spooled.options = replace(spooled.options, lmtp=True)
+    wire = (
+        "MAIL FROM:<s@example.com>\r\nRCPT TO:<half@example.org>\r\nRCPT TO:<away@example.org>\r\n"
+        f"RCPT TO:<{BOB}>\r\nDATA\r\n{MESSAGE}.\r\n"
+    )
+    assert spooled.hello().codes(wire)[-3:] == ["250 2.0.0", "550 5.1.2", "250 2.0.0"]
+    (mail,) = found(spooled)
+    assert [(address, agent) for address, agent, _, _ in mail["to"]] == [
+        (ALICE, MAILBOX_AGENT),
+        ("nobody@example.org", MAILBOX_AGENT),
+    ]
+    assert len(await spooled.mail_of(BOB)) == 1
+
+    async def broken(*args: Any) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(spooled.spool, "accept", broken)
+    assert spooled.hello().codes(wire)[-3:] == ["451 4.3.0", "550 5.1.2", "250 2.0.0"]
