@@ -10,8 +10,10 @@ import pytest_twisted
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
+from mailplat.agents.expansion import ExpansionAgent
 from mailplat.agents.smtp import TLSPolicy
-from mailplat.app.relaying import make_relay, make_resolver
+from mailplat.app.relaying import make_relay, make_relay_hosts, make_resolver
+from mailplat.app.routing import CommandAgents
 from mailplat.config.load import parse
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.resolver import IResolver
@@ -50,6 +52,39 @@ def test_smarthost() -> None:
     assert relay(text + '[relay]\ntls = "required"\n')._options.tls is TLSPolicy.REQUIRED
     with pytest.raises(ConfigurationFault, match=r"smarthost\.password belong together"):
         relay('[smarthost]\nhost = "smtp.example.net"\nuser = "me"\n')
+
+
+def test_relay_hosts(tmp_path: Path) -> None:
+    """Each is an agent of its own, with its own credentials; their names have to be proved."""
+    (tmp_path / "office.password").write_text("secret\n")
+    text = (
+        '[[relay_host]]\nname = "office"\nhost = "Smtp.Example.net."\nport = 465\n'
+        'implicit_tls = true\nuser = "me"\npassword = { file = "office.password" }\n'
+        '[[relay_host]]\nname = "other"\nhost = "192.0.2.1"\n[smarthost]\nhost = "h.example"\n'
+    )
+    configuration = parse(text, "mailplat.toml", tmp_path, {})
+    made: dict[str, Any] = dict(
+        make_relay_hosts(configuration, reactor, "mail.example.org", KnownNames())
+    )
+    assert list(made) == ["relay:office", "relay:other"]
+    office = made["relay:office"]._options
+    assert (office.smarthost.host, office.smarthost.port) == ("smtp.example.net", 465)
+    assert office.smarthost.implicit_tls
+    assert office.smarthost.credentials.password == "secret"
+    assert office.tls is TLSPolicy.VERIFIED
+    assert made["relay:other"]._options.smarthost.credentials is None
+
+
+def test_commands() -> None:
+    """A command is an agent where it is one of a whole path; other names are what they were."""
+    agents = CommandAgents({"mailbox": ExpansionAgent("x")}, reactor)
+    assert "|/bin/cat 'a b'" in agents
+    assert agents["|/bin/cat 'a b'"] is agents["|/bin/cat 'a b'"]
+    verifyObject(IDeliveryAgent, agents["|/bin/cat"])
+    assert list(agents) == ["mailbox"]
+    assert len(agents) == 1
+    for name in ("|cat", "|", "|/bin/cat 'a", "other"):
+        assert agents.get(name) is None
 
 
 def test_authorities_that_cannot_be_read() -> None:
