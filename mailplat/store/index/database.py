@@ -49,6 +49,12 @@ class Dialect(Protocol):
 
     name: str
 
+    take_lease: str | None
+    """Asks whether a home, by its id, can be had alone among processes; None where one process is
+    all there is.  It is let go by `drop_lease`, or with the writer's connection."""
+
+    drop_lease: str | None
+
     def __hash__(self) -> int:
         """As any object's."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "create",
     "delete",
     "delete_home",
+    "drop_lease",
     "get_home",
     "make_mailbox",
     "open_home",
@@ -30,6 +31,7 @@ __all__ = [
     "rename",
     "set_limit",
     "subscribe",
+    "take_lease",
     "tell_home",
     "unsubscribe",
 ]
@@ -263,6 +265,20 @@ def set_limit(tx: Transaction, home_id: int, limit: QuotaLimit) -> None:
     home.storage_limit, home.messages_limit = limit.storage, limit.messages
     tx.touch_home(home)
     publish_home(tx, home)
+
+
+def take_lease(tx: Transaction, home_id: int) -> bool:
+    """Have a home's maildrop alone among processes; False if another one has it."""
+    sql = tx.dialect.take_lease
+    row = (True,) if sql is None else tx.one(sql, (home_id,))
+    return row is not None and bool(row[0])
+
+
+def drop_lease(tx: Transaction, home_id: int) -> None:
+    """Let a home's maildrop go."""
+    sql = tx.dialect.drop_lease
+    if sql is not None:
+        tx.one(sql, (home_id,))
 
 
 def delete_home(tx: Transaction, rules: Rules, account: str) -> None:

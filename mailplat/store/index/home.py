@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailplat.interfaces.store import IHome, IHomeLease, IMailbox, IWatch, NewMessage
-from mailplat.model.errors import InUse, NoSuchMailbox
+from mailplat.model.errors import InUse, MailError, NoSuchMailbox
 from mailplat.model.mailbox import (
     INBOX,
     Appended,
@@ -207,9 +208,24 @@ class IndexedHome:
 
     async def lease_maildrop(self) -> IHomeLease:
         """See `IHome.lease_maildrop`."""
-        if self._held.leased:
+        held = self._held
+        if held.leased:
             raise InUse(f"{self.account}: the maildrop is in use")
-        return _Lease(self._held)
+        held.leased = True
+        if self._store.shares_leases:
+            try:
+                if not await self._submit(partial(folders.take_lease, home_id=held.row.id)):
+                    raise InUse(f"{self.account}: the maildrop is in use by another process")
+            except BaseException:
+                held.leased = False
+                raise
+        return _Lease(self._drop_lease)
+
+    def _drop_lease(self) -> None:
+        self._held.leased = False
+        if self._store.shares_leases:
+            operation = partial(folders.drop_lease, home_id=self._held.row.id)
+            self._store.writer.submit(operation, self.account).addErrback(_lost_anyway)
 
     def watch(self, tell: Callable[[str], None]) -> IWatch:
         """See `IHome.watch`."""
@@ -220,11 +236,15 @@ class IndexedHome:
 class _Lease:
     """Whoever has it has the maildrop."""
 
-    def __init__(self, held: HeldHome) -> None:
-        held.leased = True
-        self._held: HeldHome | None = held
+    def __init__(self, drop: Callable[[], None]) -> None:
+        self._drop: Callable[[], None] | None = drop
 
     def release(self) -> None:
-        if self._held is not None:
-            self._held.leased = False
-            self._held = None
+        drop, self._drop = self._drop, None
+        if drop is not None:
+            drop()
+
+
+def _lost_anyway(failure: Failure) -> None:
+    """A lease ends with its connection."""
+    failure.trap(MailError)

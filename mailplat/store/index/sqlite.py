@@ -28,6 +28,8 @@ class SQLiteDialect:
     """SQLite's own words."""
 
     name = "sqlite"
+    take_lease: str | None = None
+    drop_lease: str | None = None
 
     def joined_numbers(self, expression: str, by: str = "") -> str:
         """See `Dialect.joined_numbers`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -69,6 +70,8 @@ class IndexLimits:
         collect_messages: Expunged messages whose bytes are dropped in one transaction.
         look_seconds: How often to see whether another process wrote, while nobody writes here.
         search_seconds: How long after a commit the search index follows.
+        linger_seconds: How long expunged bytes stay at least where other processes work on the
+            same database: somebody may show them there.
     """
 
     reader_threads: int = 2
@@ -82,6 +85,7 @@ class IndexLimits:
     collect_messages: int = 256
     look_seconds: float = 2.0
     search_seconds: float = 1.0
+    linger_seconds: float = 60.0
 
 
 @implementer(IStore, ISearchIndex, IRepairable)
@@ -100,6 +104,7 @@ class IndexedStore:
         readers: Run jobs that read.
         rules: What operations are told.
         text: The search index; None where there is none.
+        shares_leases: Whether other processes want to know who has a maildrop.
     """
 
     def __init__(
@@ -138,6 +143,7 @@ class IndexedStore:
         self.text: TextIndex | None = None
         if keeper is not None:
             self.text = TextIndex(keeper, reactor, delay=limits.search_seconds)
+        self.shares_leases = database.dialect.take_lease is not None
         self._upkeep = Upkeep(self, database.name)
         self._database = database
         self._collect_messages = limits.collect_messages
@@ -145,6 +151,8 @@ class IndexedStore:
         self._look_seconds = limits.look_seconds
         self._looking = LoopingCall(self._look)
         self._looking.clock = settings.reactor
+        self._linger_seconds = limits.linger_seconds
+        self._lingering: dict[Deferred[None], Any] = {}
         self._following: Following | None = database.follow(settings.reactor, self._hear)
         self._news = False
         self._catching_up = False
@@ -159,9 +167,11 @@ class IndexedStore:
             if self._following is not None:
                 await self._following.start()
             await self.bodies.open(self)
-            for mailbox_id, modseq in await self.readers.read(_left_behind, self._database.name):
-                while await self._collect_some(mailbox_id, modseq):
-                    pass
+            left = await self.readers.read(_left_behind, self._database.name)
+            if self._following is None:
+                for mailbox_id, modseq in left:
+                    while await self._collect_some(mailbox_id, modseq):
+                        pass
         except BaseException:
             if self._following is not None:
                 await self._following.stop()
@@ -169,6 +179,9 @@ class IndexedStore:
             await self.readers.stop()
             raise
         self._is_open = True
+        if self._following is not None:
+            for mailbox_id, modseq in left:
+                self._collect(mailbox_id, modseq)
         if self.text is not None:
             self.text.open()
         if self._following is None:
@@ -185,6 +198,9 @@ class IndexedStore:
             self._is_open = False
             if self._looking.running:
                 self._looking.stop()
+            for lingering, call in list(self._lingering.items()):
+                call.cancel()
+                lingering.callback(None)
             if self._following is not None:
                 await self._following.stop()
             if self.text is not None:
@@ -337,12 +353,22 @@ class IndexedStore:
         try:
             while self._is_open and done < self._collecting[mailbox_id]:
                 done = self._collecting[mailbox_id]
+                await self._linger()
                 while self._is_open and await self._collect_some(mailbox_id, done):
                     pass
         except Exception as error:
             _log.warn("expunged messages are dropped later: {error}", error=error)
         finally:
             del self._collecting[mailbox_id]
+
+    async def _linger(self) -> None:
+        """Leave others time to hear that something is gone, and to be done with it."""
+        if self._following is not None and self._linger_seconds:
+            waiting: Deferred[None] = Deferred()
+            call = self.settings.reactor.callLater(self._linger_seconds, waiting.callback, None)
+            self._lingering[waiting] = call
+            await waiting
+            del self._lingering[waiting]
 
     def _collect_some(self, mailbox_id: int, modseq: int) -> Deferred[bool]:
         operation = partial(

@@ -40,6 +40,9 @@ _log = Logger()
 _LOCK = 0x4D504C54
 """The class of the advisory locks ("MPLT"); the second number is the schema's."""
 
+_LEASE = "hashtextextended(current_schema(), ?)"
+"""The advisory lock of a home's maildrop."""
+
 _KEPT = 4096
 """Commits whose row is kept at least; who comes back after more reads everything again."""
 
@@ -57,6 +60,8 @@ class PostgreSQLDialect:
     """PostgreSQL's own words."""
 
     name = "postgresql"
+    take_lease: str | None = f"SELECT pg_try_advisory_lock({_LEASE})"
+    drop_lease: str | None = f"SELECT pg_advisory_unlock({_LEASE})"
 
     def joined_numbers(self, expression: str, by: str = "") -> str:
         """See `Dialect.joined_numbers`."""

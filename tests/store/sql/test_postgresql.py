@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from mailplat.interfaces.plugins import StoreSettings
 from mailplat.interfaces.store import BodyRange, Column, NewMessage, Target
-from mailplat.model.errors import ConfigurationFault, Corrupt, StorageFull, Unavailable
+from mailplat.model.errors import ConfigurationFault, Corrupt, InUse, StorageFull, Unavailable
 from mailplat.model.flags import FlagAction
 from mailplat.model.numset import NumSet
 from mailplat.store.index.store import IndexedStore, IndexLimits
@@ -201,6 +201,47 @@ async def test_only_news_are_read(
 
 
 @pytest_twisted.ensureDeferred
+async def test_expunged_elsewhere(
+    open_shared: Open, message: Make, ask: Callable[..., Any]
+) -> None:
+    """Who shows a message that another process expunged may read on for a while; then it goes."""
+    one, two = await open_shared(), await open_shared()
+    await one.deliver(message(b"first"), ALICE)
+    mine = await (await one.open_home("alice")).open_mailbox("INBOX")
+    theirs = await (await two.open_home("alice")).open_mailbox("INBOX")
+    assert await mine.expunge(NumSet.of([1])) == NumSet.of([1])
+    mine.acknowledge(1 << 40)
+    mine.close()
+    await two.settled()
+    assert (await theirs.changes_since(0)).vanished == NumSet.of([1])
+    assert await theirs.bodies([BodyRange(1, 0, 9)]) == [b"first"]
+    theirs.close()
+    three = await open_shared(linger_seconds=0.01)
+    assert three is not one
+    await until(lambda: ask("SELECT count(*) FROM bodies") == 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_maildrop(open_shared: Open) -> None:
+    """A maildrop that one process has is in use for the others, until it is let go."""
+    stores = [await open_shared() for _ in range(2)]
+    homes = [await store.open_home("alice") for store in stores]
+    lease = await homes[0].lease_maildrop()
+    for home in homes:
+        with pytest.raises(InUse):
+            await home.lease_maildrop()
+    lease.release()
+    lease.release()
+    await stores[0].settled()
+    other = await homes[1].lease_maildrop()
+    with pytest.raises(InUse):
+        await homes[0].lease_maildrop()
+    other.release()
+    await stores[1].settled()
+    (await homes[0].lease_maildrop()).release()
+
+
+@pytest_twisted.ensureDeferred
 async def test_away_for_long(
     open_shared: Open, message: Make, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Any]
 ) -> None:
@@ -224,7 +265,7 @@ async def test_away_for_long(
 @pytest_twisted.ensureDeferred
 async def test_kept_once(open_shared: Open, message: Make, ask: Callable[..., Any]) -> None:
     """A message for many, and its copies, have one content; it goes with the last of them."""
-    store = await open_shared()
+    store = await open_shared(linger_seconds=0.01)
     await store.deliver(message(bytes(200_000)), [Target(f"user{i}") for i in range(20)])
     box = await (await store.open_home("user3")).open_mailbox("INBOX")
     await box.copy(NumSet.span(1, 1), "Sent")
