@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mailplat.app.ctl.together import together
 from mailplat.interfaces.agents import ALIAS_AGENT, LIST_AGENT
 from mailplat.interfaces.routes import IRoutes
 from mailplat.interfaces.spool import Pending, Selection, Settlement, Spooled
@@ -35,13 +36,13 @@ async def route_again(routes: IRoutes, spool: Spool, page: Selection, now: int) 
     Raises:
         Unavailable: A route cannot say it now.
     """
-    count = 0
+    settling = []
     for mail in await spool.select(page, _MANY):
         settlement = await _settlement(routes, mail, now)
         if settlement is not None:
-            await spool.settle(mail.queue_id, settlement)
-            count += 1
-    return count
+            settling.append((mail.queue_id, settlement))
+    await together([spool.settle(*one) for one in settling])
+    return len(settling)
 
 
 async def _settlement(routes: IRoutes, mail: Spooled, now: int) -> Settlement | None:
