@@ -373,6 +373,22 @@ class SpoolContract(OperatedSpoolContract):
         assert names(await spool.overdue(deadline + 50, 10)) == ["q1"]
 
     @pytest_twisted.ensureDeferred
+    async def test_held_with_a_reason(self, spool: WorkedSpool) -> None:
+        """What is held shows why, whether from the start or by a settlement that holds it."""
+        who, other = to("a@example.net"), to("b@example.com")
+        await spool.accept([replace(new_mail("q1", who), held=True, why=LATER)])
+        await accept(spool, new_mail("q2", who, other))
+        await spool.settle("q2", Settlement({who: LATER}, NOON, held=True))
+        assert await spool.due(NET, NOON, 10, ()) == []
+        first, second = await spool.find("q1"), await spool.find("q2")
+        assert first is not None
+        assert second is not None
+        assert first.held
+        assert second.held
+        assert [(one.last, one.due) for one in first.pending] == [(LATER, None)]
+        assert [(one.last, one.due) for one in second.pending] == [(LATER, None), (None, None)]
+
+    @pytest_twisted.ensureDeferred
     async def test_next_time(self, spool: WorkedSpool) -> None:
         """The next time is exact: when a lane becomes ready, its rest included."""
         who = to("a@example.net")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def ctl(made: Path, monkeypatch: pytest.MonkeyPatch) -> Ctl:
 
     monkeypatch.setattr("mailplat.app.ctl.running.run", run)
     return Ctl(made)
+
+
+@pytest_twisted.ensureDeferred
+async def test_tells_why_mail_is_held(ctl: Ctl, spool: Spool) -> None:
+    """The operator sees who wanted it held, before it was ever tried."""
+    why = Deferred(Reply.of(450, "Held by scanner: looks odd", "4.7.1"))
+    await spool.accept([replace(new_mail("q1", ANN), held=True, why=why)])
+    assert "ann@example.net  450 Held by scanner: looks odd" in await ctl("list", "--held")
 
 
 @pytest_twisted.ensureDeferred

@@ -123,3 +123,17 @@ async def test_draining_waits_and_then_cuts() -> None:
     connections[1].connectionLost()
     await drained
     assert clock.getDelayedCalls() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_emptied_tells_nobody_to_go() -> None:
+    """Who waits for the last connection's end waits as long as its client stays."""
+    factory, wire = factory_for(Clock()), MemoryWire()
+    await factory.emptied()
+    connection = factory.buildProtocol(ALICE)
+    wire.carry(connection)
+    emptied = Deferred.fromCoroutine(factory.emptied())
+    assert not emptied.called
+    assert not wire.closing
+    connection.connectionLost()
+    await emptied
