@@ -15,6 +15,7 @@ from mailplat.config.values import (
     read_domain,
     read_duration,
     read_endpoint,
+    read_network,
     read_part,
     read_size,
     spell_duration,
@@ -129,3 +130,14 @@ def test_parts() -> None:
     for wrong in ("/var/mail", "memory", ":x", 3):
         with pytest.raises(Unfit):
             read_part(wrong)
+
+
+def test_networks() -> None:
+    """A prefix, or one address; bits behind the prefix are a mistake."""
+    assert read_network("192.0.2.0/24") == "192.0.2.0/24"
+    assert read_network(" 2001:DB8::/32 ") == "2001:db8::/32"
+    assert read_network("192.0.2.7") == "192.0.2.7"
+    assert read_network("2001:db8::1/128") == "2001:db8::1"
+    for wrong in ("192.0.2.1/24", "192.0.2", "", "mail.example.org", 7, None):
+        with pytest.raises(Unfit):
+            read_network(wrong)

@@ -9,7 +9,7 @@ import pytest
 
 from mailplat.model.reply import Reply
 from mailplat.proto.sasl.password import PASSWORD_MECHANISMS
-from mailplat.proto.smtp.commands import Block, Event, Reset, Spoiled, StartTLS
+from mailplat.proto.smtp.commands import Block, Event, Hello, Reset, Spoiled, StartTLS
 from mailplat.proto.smtp.offers import Dialect, Limits, Offers
 from mailplat.proto.smtp.server import ServerConversation
 
@@ -75,7 +75,7 @@ class Dialogue:
             if reply is None:
                 self.messages.append(self._body)
             self._body = b""
-        elif isinstance(event, Spoiled | Reset):
+        elif isinstance(event, Spoiled | Reset | Hello | StartTLS):
             self._body = b""
 
 

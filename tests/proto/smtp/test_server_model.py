@@ -156,6 +156,14 @@ class Model(RuleBasedStateMachine):
             whole += b"\n"  # it may
         return answer_for(whole, False)
 
+    @rule(body=BODIES, name=st.sampled_from(["ann", "nodata"]), last=st.booleans())
+    def usual(self, body: bytes, name: str, last: bool) -> None:
+        """The usual way to a message, which chance alone finds too seldom."""
+        self.greet(b"EHLO")
+        self.mail(name)
+        self.rcpt("bob")
+        self.bdat(body, last)
+
     @rule()
     def rset(self) -> None:
         """RSET ends a mail."""
