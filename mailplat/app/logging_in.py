@@ -61,6 +61,9 @@ def _decoy_key(path: Path) -> bytes:
         raise ConfigurationFault(f"cannot write {path} ({error.strerror})") from error
     key = secrets.token_bytes(32)
     with open(descriptor, "wb") as file:
+        if os.geteuid() == 0:  # twistd gives its rights up later: the folder's owner needs it
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(key)
     return key
 

@@ -311,7 +311,9 @@ async def test_login_and_its_end() -> None:
     waiting = started(channel.login(PasswordCredentials("me", "secret"), clear=True))
     assert server.wire.take() == b"AUTH PLAIN AG1lAHNlY3JldA==\r\n"
     server.say("535 5.7.8 no")
-    assert (await waiting).code == 535
+    reply = await waiting
+    assert reply is not None
+    assert reply.code == 535
     waiting = started(channel.login(PasswordCredentials("me", "secret"), clear=True))
     server.say("421 4.7.0 enough")
     assert (await lost(waiting)).reply.code == 421

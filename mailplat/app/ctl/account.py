@@ -235,7 +235,11 @@ def _read(configuration: Configuration, work: Callable[[Any], Awaitable[Any]]) -
             options.use,
             reactor,
             str(configuration.server.data_directory),
-            PasswordSettings(scheme=options.scheme.value),
+            PasswordSettings(
+                scheme=options.scheme.value,
+                scram=tuple(one.value for one in options.scram),
+                scram_iterations=options.scram_iterations,
+            ),
         )
         await accounts.open()
         try:

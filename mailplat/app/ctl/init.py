@@ -198,14 +198,16 @@ def _accounts_text(people: Sequence[tuple[str, str | None]], domains: Sequence[D
     from mailplat.accounts.schemes import hash_password
     from mailplat.accounts.text import HEADER, read_rows, rewrite, write_rows
 
-    directory = Directory()
+    directory, options = Directory(), Configuration().accounts
+    algorithms = [one.value for one in options.scram]
     for name, password in people:
         if not password:
             raise click.ClickException(
                 f"--account {name} has no password; say --account {name}:PASSWORD, or add it "
                 "afterwards with `mailplatctl account add`, which asks for one"
             )
-        directory = directory.adding(account_named(name, domains), hash_password(password))
+        hashed = hash_password(password, options.scheme.value, algorithms, options.scram_iterations)
+        directory = directory.adding(account_named(name, domains), hashed)
     return write_rows(rewrite(read_rows(HEADER, "accounts"), directory))
 
 
