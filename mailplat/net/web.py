@@ -170,6 +170,8 @@ class WebClient:
         kept = _Kept(self._options.answer)
         response.deliverBody(kept)
         body = await kept.done
+        if producer is not None:
+            producer.answered = True
         return WebAnswer(
             response.code,
             {
@@ -193,6 +195,7 @@ class _Sent:
         self._blocks = upload.blocks
         self._room = Room()
         self._sending: Deferred[None] | None = None
+        self.answered = False
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """Send all of it; fires when all was taken, and never once it was stopped."""
@@ -203,7 +206,9 @@ class _Sent:
                 return
             self._sending = None
             if isinstance(result, Failure):
-                sent.errback(result)
+                # once it was answered early, what is sent may be gone, and nobody minds
+                if not self.answered:
+                    sent.errback(result)
             else:
                 sent.callback(None)
 
