@@ -21,7 +21,6 @@ from enum import Flag, auto
 
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.errors import AuthenticationFailed, MailError, Unavailable
-from mailplat.proto.sasl import exchange as sasl
 from mailplat.proto.pop3.dots import DotStuffer, stuffed
 from mailplat.proto.pop3.events import Event, Listing, Login, Quit, Retrieve, StartTLS, Top
 from mailplat.proto.pop3.maildrop import Maildrop
@@ -317,7 +316,7 @@ class ServerConversation:
         self._error(f"[{error.pop3_code}] {error.public}" if error.pop3_code else error.public)
 
     def _mechanisms(self) -> Mechanisms:
-        """Give the mechanisms that may be used as things stand: none in clear, but where allowed."""
+        """Give the mechanisms that may be used now: none in clear, but where allowed."""
         return self.mechanisms() if self._tls or self._offers.clear_passwords else {}
 
     def _read_stls(self, argument: bytes) -> Event | None:
