@@ -6,7 +6,8 @@ Invariants:
 - Whatever a filter does wrong becomes that filter's ``on_error`` verdict (`mailplat.filters.rule`):
   by default 451, so that the mail is neither lost nor let through.
 - The severest verdict holds.  Reject, Defer and Discard end the stage at once; Accept ends the
-  questions for the transaction, or for the connection when it comes before MAIL.
+  questions for the transaction, or for the connection when it comes before MAIL; said of one
+  recipient's copy it ends those about that copy.
 - Verdicts are taken in the order of the configuration, whoever answers first: to ask neighbours
   at once changes nothing but the time it takes.
 - Changes are applied here and nowhere else: those of envelope, tags and scores to the context,
@@ -52,6 +53,7 @@ _log = Logger()
 
 _FINAL = {Action.REJECT, Action.DEFER, Action.DISCARD}
 _BEFORE_MAIL = {Stage.CONNECT, Stage.HELLO, Stage.AUTH}
+_OF_ONE_COPY = {Stage.RECIPIENT_OF_MESSAGE}
 _DENIALS = 20
 """Refusals of one connection that filters are being told of; further ones are not told."""
 
@@ -168,7 +170,7 @@ class Chain:
                     if verdict.action > severest.action:
                         severest = verdict if verdict.by else replace(verdict, by=guard.name)
                         self._log(severest, stage)
-                    if verdict.action is Action.ACCEPT:
+                    if verdict.action is Action.ACCEPT and stage not in _OF_ONE_COPY:
                         self._accepted_transaction = True
                         self._accepted_connection = stage in _BEFORE_MAIL
                     if verdict.action in _FINAL or verdict.action is Action.ACCEPT:

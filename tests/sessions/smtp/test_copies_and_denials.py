@@ -112,6 +112,19 @@ async def test_smtp_all_copies_alike(room: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_accepting_a_copy_says_nothing_of_others(room: Any) -> None:
+    """A filter that accepts Alice's copy is still asked about Bob's."""
+
+    def said(context: Context, mail: Any, recipient: Recipient) -> Verdict:
+        alice = recipient.address.local == "alice"
+        return Verdict(Action.ACCEPT) if alice else Verdict(Action.DISCARD)
+
+    room.filter = {"recipient_of_message": said}
+    assert send(room.hello()) == ["250 2.0.0"]
+    assert await counts(room) == (1, 0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_named_mailbox(room: Any) -> None:
     """A verdict may name the mailbox; its reason is one line of the header, and not too long."""
     verdict = Verdict.quarantine("a\r\nSubject: spoofed\r\n" + "b" * 1000, mailbox="Junk/Phish")
