@@ -229,7 +229,7 @@ class Connection(Protocol, Generic[E]):
     def stopProducing(self) -> None:
         """The transport sends no more; `connectionLost` follows."""
 
-    # For the session.
+    # For the session, and for the server that stops.
 
     def flush(self) -> None:
         """Send what the conversation has ready, and go on with what waits in it."""
@@ -291,8 +291,6 @@ class Connection(Protocol, Generic[E]):
             self._outbox.clear()
             self._since = self._clock.seconds()
             self._wire.abortConnection()
-
-    # For the server.
 
     def shut_down(self) -> None:
         """Say goodbye and close, after the answer that is under way and once `may_leave` says."""

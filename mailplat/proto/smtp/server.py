@@ -460,8 +460,7 @@ class ServerConversation:
         if before is State.RECIPIENTS:
             return Data(self._binary)
         self.state, self._drained = State.BODY, before  # out of order (RFC 3030 §2)
-        nobody = before is State.SENDER
-        self._reception.refusal = words.NO_RECIPIENTS if nobody else words.bad_sequence(before)
+        self._reception.refusal = words.unwanted(before)
         return None
 
     # -- small things

@@ -62,6 +62,7 @@ __all__ = [
     "UNKNOWN",
     "acceptance",
     "bad_sequence",
+    "unwanted",
 ]
 
 OK = Reply.of(250, "Ok", "2.0.0")
@@ -131,3 +132,8 @@ def acceptance(event: Event | None) -> Reply:
 def bad_sequence(state: State) -> Reply:
     """Tell that a command came out of order, and what was awaited (RFC 5321 §4.1.4)."""
     return Reply.of(503, f"Bad sequence of commands: awaiting {state.value}", "5.5.1")
+
+
+def unwanted(state: State) -> Reply:
+    """Tell that a chunk came where no message is awaited (RFC 3030 §2)."""
+    return NO_RECIPIENTS if state is State.SENDER else bad_sequence(state)
