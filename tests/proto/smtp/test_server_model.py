@@ -26,16 +26,18 @@ BODIES = st.binary(max_size=45) | st.sampled_from(
 
 
 def answer_for(body: bytes, refused: bool) -> str:
-    """Say what a whole message is answered."""
+    """Say what a whole message is answered; of two faults, either may be found first."""
+    faults = []
     if len(body) > LIMITS.message_size:
-        return "552 5.3.4"
+        faults.append("552 5.3.4")
     rest = body.replace(b"\r\n", b"")
     bare = b"\r" in rest or b"\n" in rest
-    lines = body.split(b"\r\n")
-    long = any(len(line) + 2 > LIMITS.text_line for line in lines[:-1])
-    if bare or long or len(lines[-1]) > LIMITS.text_line:
-        return "550 5.6.0"
-    return "550 5.7.1" if refused else "250 2.0.0"
+    # a LF alone is a fault of its own, and ends a line for the bound of lines
+    long = any(len(line) > LIMITS.text_line for line in body.split(b"\r\n")[-1:])
+    long = long or any(len(line) + 2 > LIMITS.text_line for line in body.split(b"\r\n")[:-1])
+    if bare or long:
+        faults.append("550 5.6.0")
+    return "|".join(faults) or ("550 5.7.1" if refused else "250 2.0.0")
 
 
 class Model(RuleBasedStateMachine):
@@ -213,9 +215,9 @@ class Model(RuleBasedStateMachine):
         places = [0, *sorted(min(cut, len(self.wire)) for cut in cuts), len(self.wire)]
         for start, end in pairwise(places):
             said += self.client.codes(self.wire[start:end])
-        assert [
-            one[: len(two)] for one, two in zip(said, self.replies, strict=True)
-        ] == self.replies
+        assert len(said) == len(self.replies), (said, self.replies)
+        for one, foretold in zip(said, self.replies, strict=True):
+            assert one.startswith(tuple(foretold.split("|"))), (said, self.replies)
         self.wire, self.replies = b"", []
         assert self.client.messages == self.messages
 
@@ -245,7 +247,7 @@ def test_any_order(dialogue: Any) -> None:
 
 @pytest.mark.parametrize(
     ("body", "answer"),
-    [(b"a\r\n", "250 2.0.0"), (b"a\nb", "550 5.6.0"), (b"x" * 41, "552 5.3.4")],
+    [(b"a\r\n", "250 2.0.0"), (b"a\nb", "550 5.6.0"), (b"x" * 41, "552 5.3.4|550 5.6.0")],
 )
 def test_the_model_itself(body: bytes, answer: str) -> None:
     """The model knows the plain cases."""
