@@ -8,9 +8,9 @@ from __future__ import annotations
 import attrs
 
 from mailplat.config.option import option
+from mailplat.config.sections.auth import AuthOptions, OAuthOptions
 from mailplat.config.sections.filtering import FilteringOptions, FilterOptions
 from mailplat.config.sections.imap import IMAPOptions
-from mailplat.config.sections.auth import AuthOptions, OAuthOptions
 from mailplat.config.sections.limits import LimitOptions, MessageOptions
 from mailplat.config.sections.mail import (
     AccountsOptions,

@@ -1,6 +1,6 @@
 """Logging in, the same for SMTP, POP3 and IMAP: ``[auth]``, ``[oauth]``."""
 
-# ruff: noqa: RUF009 -- a call is how an option is defined; what it gives never changes
+
 
 from __future__ import annotations
 
