@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -29,11 +29,9 @@ from mailplat.model.mailbox import (
 from mailplat.store.index import folders, messages
 from mailplat.store.index.mailbox import IndexedMailbox
 from mailplat.store.index.names import known_name
+from mailplat.store.index.parts import StoreParts
 from mailplat.store.index.shelf import HeldHome
 from mailplat.store.index.writer import Operation
-
-if TYPE_CHECKING:
-    from mailplat.store.index.store import IndexedStore
 
 __all__ = ["IndexedHome"]
 
@@ -49,7 +47,7 @@ class IndexedHome:
         held: The home in memory.
     """
 
-    def __init__(self, store: IndexedStore, held: HeldHome) -> None:
+    def __init__(self, store: StoreParts, held: HeldHome) -> None:
         self.account = held.row.account
         self._store = store
         self._held = held

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zope.interface import implementer
 
@@ -30,11 +30,9 @@ from mailplat.store.index.bodies import Wanted
 from mailplat.store.index.columns import MEMORY_COLUMNS, joined
 from mailplat.store.index.database import Connection
 from mailplat.store.index.names import known_name
+from mailplat.store.index.parts import StoreParts
 from mailplat.store.index.recent import BODY, MISSING
 from mailplat.store.index.shelf import HeldHome, HeldMailbox
-
-if TYPE_CHECKING:
-    from mailplat.store.index.store import IndexedStore
 
 __all__ = ["IndexedMailbox"]
 
@@ -62,7 +60,7 @@ class IndexedMailbox:
         name: The name it was opened by.
     """
 
-    def __init__(self, store: IndexedStore, home: HeldHome, held: HeldMailbox, name: str) -> None:
+    def __init__(self, store: StoreParts, home: HeldHome, held: HeldMailbox, name: str) -> None:
         self.name = name
         self.mailbox_id = home.by_name[name].mailbox_id
         self.uid_validity = held.columns.uid_validity

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from mailplat.interfaces.upkeep import Fault, FaultKind
 from mailplat.message.scan import ScanLimits
@@ -23,13 +23,11 @@ from mailplat.store.index.bodies import Bodies, Wanted
 from mailplat.store.index.database import Connection, Row
 from mailplat.store.index.folders import publish_home
 from mailplat.store.index.names import known_name
+from mailplat.store.index.parts import StoreParts
 from mailplat.store.index.rows import HomeRow, MailboxRow
 from mailplat.store.index.schema import CHUNK_BITS
 from mailplat.store.index.summaries import replace_content
 from mailplat.store.index.transaction import Transaction
-
-if TYPE_CHECKING:
-    from mailplat.store.index.store import IndexedStore
 
 __all__ = ["Upkeep"]
 
@@ -131,7 +129,7 @@ class Upkeep:
         name: Of its database, for the operator.
     """
 
-    def __init__(self, store: IndexedStore, name: str) -> None:
+    def __init__(self, store: StoreParts, name: str) -> None:
         self._store = store
         self._name = name
 
