@@ -35,6 +35,12 @@ __all__ = ["Mover", "Places"]
 
 _log = Logger()
 
+_REST = 9
+"""A flush of the whole file system holds up others there: this many times as long comes none."""
+
+_MOST_REST = 20.0
+"""Seconds, however long a flush took."""
+
 Places = Mapping[tuple[int, int], str]
 """Locations of messages, by mailbox and UID."""
 
@@ -88,6 +94,7 @@ class Mover:
         self._settling: list[Step] = []
         self._failed: list[Step] = []
         self._unflushed = False
+        self._flushing = 0.0
         self._thread: threading.Thread | None = None
 
     @property
@@ -204,7 +211,8 @@ class Mover:
         settle_at: float | None = None
         while running:
             if settle_at is None and (self._done or self._failed):
-                settle_at = max(time.monotonic() + self._settle_seconds, self._retry_at)
+                wait = max(self._settle_seconds, min(_REST * self._flushing, _MOST_REST))
+                settle_at = max(time.monotonic() + wait, self._retry_at)
             timeout = None if settle_at is None else max(0.0, settle_at - time.monotonic())
             try:
                 steps = self._queue.get(timeout=timeout)
@@ -246,7 +254,9 @@ class Mover:
                     places[step.mailbox, step.uid] = place
         try:
             if written:
+                begun = time.monotonic()
                 self._disk.sync_all(self._layout.root)
+                self._flushing = time.monotonic() - begun
                 touched = set()
             # a directory that files came to before the one that they left: no power cut finds
             # them in neither
