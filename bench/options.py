@@ -14,6 +14,7 @@ SUBJECTS = (
     "auth",
     "filters",
     "store",
+    "postgresql",
     "columns",
     "search",
     "imap",

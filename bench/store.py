@@ -29,7 +29,7 @@ from mailplat.message.summary import summary_of
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.sql.store import sql_store
 
-__all__ = ["in_reactor", "measure", "new_message", "open_store"]
+__all__ = ["deliver", "in_reactor", "measure", "new_message", "open_store"]
 
 
 @implementer(IBody)
@@ -117,10 +117,10 @@ async def _figures(options: Options) -> list[Figure]:
         store = open_store(folder)
         await store.open()
         for producers in (1, 16, 64, 256):
-            rate = await _deliver(store, message, producers, options.seconds, 1)
+            rate = await deliver(store, message, producers, options.seconds, 1)
             what = f"{producers} producer{'s' * (producers > 1)}, one mailbox"
             figures.append(Figure(what, "/s", rate, plain, 10 if producers == 16 else None))
-        rate = await _deliver(store, message, 16, options.seconds, 16)
+        rate = await deliver(store, message, 16, options.seconds, 16)
         figures.append(Figure("16 producers, 16 mailboxes", "/s", rate, plain, 10))
         figures.append(Figure("the same, beside a file a mail", "/s", rate, files, 10))
         await store.close()
@@ -162,7 +162,7 @@ def _files(directory: Path, message: NewMessage, seconds: float) -> float:
     return rate
 
 
-async def _deliver(
+async def deliver(
     store: IndexedStore, message: NewMessage, producers: int, seconds: float, mailboxes: int
 ) -> float:
     """Give the mails a second that producers bring in."""
