@@ -35,6 +35,9 @@ __all__ = ["Mover", "Places"]
 
 _log = Logger()
 
+_TURN = 16
+"""Steps that the thread does before the writer may do some."""
+
 _REST = 9
 """A flush of the whole file system holds up others there: this many times as long comes none."""
 
@@ -125,7 +128,9 @@ class Mover:
             in_hand: Bytes of messages, by the number of the step that writes them.
         """
         directories = [step for step in steps if step.kind in DIRECTORY_KINDS]
-        files = [step for step in steps if step.kind not in DIRECTORY_KINDS]
+        passing = [step for step in steps if step.kind in PASSING_KINDS]
+        others = DIRECTORY_KINDS | PASSING_KINDS
+        files = [step for step in steps if step.kind not in others]
         if directories:
             with self._turn:
                 self._do(directories)
@@ -138,6 +143,8 @@ class Mover:
                 files = [step for step in files if step.number not in in_hand]
                 self._waiting += bool(files)
         self._queue.put(files)
+        if passing:  # nobody waits for these, and to remove a file takes long
+            self._queue.put(passing)
 
     def do_all(self, steps: Sequence[Step]) -> tuple[list[Step], Places]:
         """Do what a crash left, before anything else runs; give what is durable now."""
@@ -221,11 +228,13 @@ class Mover:
             if steps is None:
                 running = False
             elif steps:
-                for start in range(0, len(steps), self._at_once):
+                for start in range(0, len(steps), _TURN):
                     with self._turn:
-                        self._do(steps[start : start + self._at_once])
-                with self._turn:
-                    self._waiting -= 1
+                        self._do(steps[start : start + _TURN])
+                    time.sleep(0)  # let the writer have its turn
+                if steps[0].kind not in PASSING_KINDS:
+                    with self._turn:
+                        self._waiting -= 1
             due = settle_at is not None and time.monotonic() >= settle_at
             full = len(self._done) >= self._settle_steps and time.monotonic() >= self._retry_at
             if due or full or not running:
