@@ -222,11 +222,17 @@ class Chain:
                     context.tags.add(name)
                 case Score(name, points):
                     context.scores[name] = context.scores.get(name, 0.0) + points
-                case ChangeSender(address) if context.sender is not None:
-                    context.sender = replace(context.sender, address=address)
-                case AddRecipient(address):
+                case ChangeSender(address, returned, envid) if context.sender is not None:
+                    sender = context.sender
+                    context.sender = replace(
+                        sender,
+                        address=address,
+                        returned=returned or sender.returned,
+                        envid=envid or sender.envid,
+                    )
+                case AddRecipient(address, notify, original):
                     if all(known.address.key != address.key for known in context.recipients):
-                        context.recipients.append(Recipient(address))
+                        context.recipients.append(Recipient(address, notify, original))
                 case RemoveRecipient(address):
                     context.recipients[:] = [
                         known for known in context.recipients if known.address.key != address.key

@@ -14,12 +14,15 @@ from typing import Any
 
 from mailplat.message import headers
 from mailplat.model.address import Address
+from mailplat.model.envelope import Notify, Return
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import (
     Action,
     AddHeader,
     AddRecipient,
+    ChangeHeader,
     ChangeSender,
+    InsertHeader,
     RemoveHeader,
     RemoveRecipient,
     ReplaceBody,
@@ -145,16 +148,23 @@ def _check_changes(changes: Any, bounds: Bounds) -> None:
                 added += len(name) + len(value)
                 if not headers.is_name(name):
                     raise Unsound("it asked for a header field of an impossible name")
-            case RemoveHeader(str(), None | bytes()) | ChangeSender(None):
+            case InsertHeader(
+                str() as name, bytes() as exact, None | int() as index
+            ) | ChangeHeader(str() as name, int() as index, bytes() as exact):
+                added += len(name) + len(exact)
+                _check_exact(name, exact, index)
+            case RemoveHeader(str(), None | bytes()):
                 pass
             case ReplaceBody(bytes() as body):
                 if len(body) > bounds.body_bytes:
                     raise Unsound(f"it asked for a body of {len(body)} bytes")
-            case (
-                ChangeSender(Address() as address)
-                | AddRecipient(Address() as address)
-                | RemoveRecipient(Address() as address)
-            ):
+            case ChangeSender(None | Address() as address, None | Return(), str() as parameter):
+                _check_address(address, parameter)
+            case AddRecipient(Address() as address, frozenset() as notify, str() as parameter):
+                if not all(isinstance(one, Notify) for one in notify):
+                    raise Unsound("it asked for a notification that there is not")
+                _check_address(address, parameter)
+            case RemoveRecipient(Address() as address):
                 _check_address(address)
             case Tag(str() as name):
                 if not name or printable(name) != name:
@@ -168,8 +178,22 @@ def _check_changes(changes: Any, bounds: Bounds) -> None:
         raise Unsound(f"it asked for {added} bytes of header fields")
 
 
-def _check_address(address: Address) -> None:
+def _check_exact(name: str, value: bytes, index: int | None) -> None:
+    """Let nothing into a header that would leave its field."""
+    try:
+        headers.exact_field(name, value)
+    except ValueError:
+        raise Unsound("it asked for a header field that cannot be") from None
+    if index is not None and index < 0:
+        raise Unsound("it asked for a header field at a place that is none")
+
+
+def _check_address(address: Address | None, parameter: str = "") -> None:
     """Let no address onto the wire that is two lines, or more than a path (RFC 5321 §4.5.3.1)."""
+    if printable(parameter) != parameter:
+        raise Unsound("it asked for a parameter that is no word")
+    if address is None:
+        return
     halves = (address.local, address.domain)
     if not all(isinstance(half, str) and printable(half) == half for half in halves):
         raise Unsound("it asked for an address that is none")

@@ -78,6 +78,7 @@ class Context:
         peer: The other end.
         helo: What EHLO or HELO said; ``""`` before.
         account: Who logged in, if anyone did.
+        mechanism: How they proved it: the name of a SASL mechanism; ``""`` where nobody knows.
         sender: The running transaction's sender.
         recipients: The running transaction's accepted recipients.
         tags: Words that filters noted about the transaction.
@@ -91,6 +92,7 @@ class Context:
     peer: Peer
     helo: str = ""
     account: Account | None = None
+    mechanism: str = ""
     sender: Sender | None = None
     recipients: list[Recipient] = field(default_factory=list)
     tags: set[str] = field(default_factory=set)
@@ -111,6 +113,9 @@ class Mail:
         body: All of the message's bytes, header included.
         changes: What filters asked before already wish changed in header and body; it is done
             once all filters were asked.
+        front: Bytes at the header's beginning that are for mailboxes' copies alone, and that
+            no filter changes.
+        trace: Bytes at the header's beginning that this server put there, those included.
     """
 
     queue_id: str
@@ -118,6 +123,8 @@ class Mail:
     header: bytes
     body: IBody
     changes: tuple[Change, ...] = ()
+    front: int = 0
+    trace: int = 0
 
 
 class IStages(Interface):

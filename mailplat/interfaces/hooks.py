@@ -6,7 +6,7 @@ A refusal and a report are told, not asked about: whoever is told cannot hold an
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from zope.interface import Attribute, Interface
 
@@ -40,6 +40,7 @@ class Denial:
             client's line was no command that leads to a stage.
         recipient: Whom it concerns; None for the whole mail, or for the connection.
         queue_id: The message's name; ``""`` before there is one.
+        line: The client's line, where it was no command that we know.
     """
 
     by: str
@@ -48,6 +49,7 @@ class Denial:
     stage: str = ""
     recipient: Recipient | None = None
     queue_id: str = ""
+    line: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ from mailplat.message.words import encode
 __all__ = [
     "empty_line",
     "every",
+    "exact_field",
     "field",
     "fields",
     "first",
     "is_name",
     "names",
     "pairs",
+    "spans",
     "split",
     "unfold",
     "without",
@@ -37,6 +39,10 @@ _NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _COMPILED = 400
 """Bytes of names up to which a set is worth an expression of its own; beyond, a table is asked."""
+
+_BREAKS = re.compile(rb"[\r\n\x00]")
+_MOST_LINE = 998
+"""Bytes of a line without its CRLF (RFC 5322 §2.1.1)."""
 
 _FOLD_AT = 78
 """Characters a line of a new field should not pass (RFC 5322 §2.1.1)."""
@@ -142,6 +148,13 @@ def pairs(header: bytes) -> list[tuple[bytes, bytes]]:
     return [(name.strip(), value.lstrip(b" \t") + b"\n") for _, name, value in found]
 
 
+def spans(header: bytes, name: bytes | None = None) -> list[tuple[int, int]]:
+    """Tell where the fields, of that name or all of them, begin and end, their last LF included."""
+    pattern = _ANY if name is None else _matching((name,))
+    found = (match.span(1) for match in pattern.finditer(b"\n" + header))
+    return [(start - 1, min(end, len(header))) for start, end in found]
+
+
 def every(header: bytes, name: bytes) -> list[bytes]:
     """List the values of all fields of that name, unfolded."""
     return [unfold(value) for _, value in _matching((name,)).findall(b"\n" + header)]
@@ -163,6 +176,28 @@ def unfold(value: bytes) -> bytes:
 def is_name(name: str) -> bool:
     """Tell whether a field can have that name (RFC 5322 §2.2), and a reader is asked to take it."""
     return _NAME.fullmatch(name) is not None
+
+
+def exact_field(name: str, value: bytes) -> bytes:
+    """Make a field of just these bytes, if none of them can leave it.
+
+    Args:
+        name: The field's name.
+        value: All that stands between the colon and the last CRLF; a line behind a CRLF in it
+            begins with a blank and has more than blanks (RFC 5322 §2.2.3).
+
+    Raises:
+        ValueError: It is no field, or has a line beyond 998 bytes (RFC 5322 §2.1.1).
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"not a header field name: {name!r}")
+    field = name.encode("ascii") + b":" + value
+    first, *folds = field.split(b"\r\n")
+    if any(line[:1] not in (b" ", b"\t") or not line.strip(b" \t") for line in folds):
+        raise ValueError("a line of the field would end it")
+    if any(len(line) > _MOST_LINE or _BREAKS.search(line) for line in (first, *folds)):
+        raise ValueError("a line of the field is too long, or breaks")
+    return field + b"\r\n"
 
 
 def field(name: str, value: str) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from mailplat.model.address import Address
+from mailplat.model.envelope import Notify, Return
 from mailplat.model.reply import Reply
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "AddHeader",
     "AddRecipient",
     "Change",
+    "ChangeHeader",
     "ChangeSender",
+    "InsertHeader",
     "RemoveHeader",
     "RemoveRecipient",
     "ReplaceBody",
@@ -54,6 +57,36 @@ class RemoveHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class InsertHeader:
+    """Put a header field at a place, its bytes as they are: a signature of its own may be in it.
+
+    Attributes:
+        name: The field's name.
+        value: All that stands between the colon and the last CRLF: the blank too, and folds.
+        index: How many fields stand above it, at most; None puts it at the bottom.
+    """
+
+    name: str
+    value: bytes
+    index: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeHeader:
+    """Give one of the fields of that name another value, its bytes as they are.
+
+    Attributes:
+        name: The field's name.
+        index: Which of them, from 1 on; where there are fewer, one is added at the bottom.
+        value: As in `InsertHeader`; ``b""`` removes the field.
+    """
+
+    name: str
+    index: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReplaceBody:
     """Put other bytes behind the empty line that ends the header."""
 
@@ -62,16 +95,32 @@ class ReplaceBody:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSender:
-    """Give the envelope another sender; None is the null sender."""
+    """Give the envelope another sender; None is the null sender.
+
+    Attributes:
+        address: The reverse path.
+        returned: What reports bring back from now on; None leaves that (RFC 3461 §4.3).
+        envid: The mail's identifier from now on; ``""`` leaves that (RFC 3461 §4.4).
+    """
 
     address: Address | None
+    returned: Return | None = None
+    envid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AddRecipient:
-    """Give the envelope one more recipient."""
+    """Give the envelope one more recipient.
+
+    Attributes:
+        address: The forward path.
+        notify: When to report; empty leaves it to us (RFC 3461 §4.1).
+        original: ORCPT as ``type;address``; ``""`` if none (RFC 3461 §4.2).
+    """
 
     address: Address
+    notify: frozenset[Notify] = field(default_factory=frozenset)
+    original: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +148,8 @@ class Score:
 Change = (
     AddHeader
     | RemoveHeader
+    | InsertHeader
+    | ChangeHeader
     | ReplaceBody
     | ChangeSender
     | AddRecipient

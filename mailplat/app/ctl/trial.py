@@ -17,7 +17,16 @@ from mailplat.model.account import Account
 from mailplat.model.address import Address
 from mailplat.model.envelope import Envelope, Recipient, Sender
 from mailplat.model.peer import Peer
-from mailplat.model.verdict import Action, AddHeader, Change, RemoveHeader, ReplaceBody, Verdict
+from mailplat.model.verdict import (
+    Action,
+    AddHeader,
+    Change,
+    ChangeHeader,
+    InsertHeader,
+    RemoveHeader,
+    ReplaceBody,
+    Verdict,
+)
 from mailplat.spool.intake import MemoryBody
 
 __all__ = ["Trial"]
@@ -120,12 +129,17 @@ class Trial:
             seconds=int(time()),
         )
         spelled = str(self.sender) if self.sender is not None else ""
-        message = trace.return_path(spelled) + received + self.message
+        front = trace.return_path(spelled)
+        message = front + received + self.message
         header, _ = headers.split(message)
         yield Stage.HEADERS, (header,)
         assert context.sender is not None
         envelope = Envelope(context.sender, tuple(context.recipients))
-        mail = Mail("trial", envelope, header, MemoryBody(message))
+        mail = Mail(
+            *("trial", envelope, header, MemoryBody(message)),
+            front=len(front),
+            trace=len(front) + len(received),
+        )
         yield Stage.MESSAGE, (mail,)
         for recipient in tuple(context.recipients):
             yield Stage.RECIPIENT_OF_MESSAGE, (mail, recipient)
@@ -145,12 +159,22 @@ def _changes(changes: Sequence[Change]) -> Iterator[str]:
         match change:
             case AddHeader(name, value):
                 yield f"+ {name}: {_shown(value)}"
+            case InsertHeader(name, exact):
+                yield f"+ {name}: {_shown(_unfolded(exact))}"
+            case ChangeHeader(name, index, b""):
+                yield f"- {name} ({index})"
+            case ChangeHeader(name, index, exact):
+                yield f"= {name} ({index}): {_shown(_unfolded(exact))}"
             case RemoveHeader(name, None):
                 yield f"- {name}"
             case RemoveHeader(name, bytes() as value):
                 yield f"- {name}: {_shown(value.decode('utf-8', 'replace'))}"
             case ReplaceBody(body):
                 yield f"= body of {len(body)} bytes"
+
+
+def _unfolded(value: bytes) -> str:
+    return headers.unfold(value).decode("utf-8", "replace")
 
 
 def _shown(text: str) -> str:

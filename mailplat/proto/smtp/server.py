@@ -66,6 +66,7 @@ class ServerConversation:
         closing: Whether the connection ends once the bytes to send are sent.
         proxy: Whether the client may say whom it speaks for, by XCLIENT.
         refused: Called with each refusal that the client is told, whoever made it.
+        unknown: While a line is refused that is no command we know, that line.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ServerConversation:
         self.closing = False
         self.proxy = False
         self.refused: Callable[[Reply], object] | None = None
+        self.unknown = b""
         self._name = name
         self._offers = offers
         self._limits = limits
@@ -367,7 +369,9 @@ class ServerConversation:
             if verb.endswith("LO") and verb not in self._hellos:
                 raise CommandFault(words.UNKNOWN)
         except CommandFault as fault:
+            self.unknown = line
             self._say(fault.reply)
+            self.unknown = b""
             return
         goodbye = self._counts.command(verb)
         if goodbye is not None:

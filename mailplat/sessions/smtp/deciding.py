@@ -89,6 +89,8 @@ class Deciding:
             message.header,
             message.body,
             tuple(noted.changes),
+            front=len(transaction.front),
+            trace=transaction.trace,
         )
         refusal = await self.filters.ask(Stage.MESSAGE, noted, mail)
         each = self.filters.wants(Stage.RECIPIENT_OF_MESSAGE)

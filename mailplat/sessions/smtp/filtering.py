@@ -88,8 +88,8 @@ class Filtering:
         self._made_by = refusal, who, reason
         return refusal
 
-    def told(self, refusal: Reply) -> None:
-        """The client is told a refusal; the conversation calls this."""
+    def told(self, refusal: Reply, line: bytes = b"") -> None:
+        """The client is told a refusal, maybe of a line that is no command we know."""
         event, recipient = self._event, None
         who, reason = "protocol" if event is None else "session", ""
         if self._made_by is not None and self._made_by[0] == refusal:
@@ -98,4 +98,4 @@ class Filtering:
         if isinstance(event, Rcpt):
             recipient = Recipient(event.recipient.address)
         stage = "" if event is None else _STAGES.get(type(event), "")
-        self._chain.deny(Denial(who, refusal, reason, stage, recipient, self._queue_id))
+        self._chain.deny(Denial(who, refusal, reason, stage, recipient, self._queue_id, line))

@@ -106,10 +106,13 @@ class SmtpSession:
     def _begin_filtering(self) -> None:
         parts, options = self._parts, self._options
         self._filters = Filtering(parts.chains, self._context)
-        self._conversation.refused = self._filters.told
+        self._conversation.refused = self._told
         self._deciding = Deciding(
             self._context, self._filters, self._submission, parts.routes, options
         )
+
+    def _told(self, refusal: Reply) -> None:
+        self._filters.told(refusal, self._conversation.unknown)
 
     async def opened(self) -> None:
         """Greet, or turn the client away (RFC 5321 §3.1)."""
@@ -144,8 +147,8 @@ class SmtpSession:
                     self._conversation.accept()
                 case StartTLS():
                     self._start_tls()
-                case Login(_, credentials):
-                    await self._log_in(credentials)
+                case Login(mechanism, credentials):
+                    await self._log_in(mechanism, credentials)
                 case Verify() | Expand():
                     policy, account = self._options.policy, self._context.account
                     told = await told_of(event, policy, account, self._parts.routes)
@@ -235,12 +238,12 @@ class SmtpSession:
         """Everything that the client said is forgotten (RFC 3207 §4.2)."""
         self._reset_transaction()
         self._context.helo = ""
-        self._context.account = None
+        self._context.account, self._context.mechanism = None, ""
         self._filters.forget_client()
         self._conversation.accept()
         self._link.start_tls()
 
-    async def _log_in(self, credentials: Credentials) -> None:
+    async def _log_in(self, mechanism: str, credentials: Credentials) -> None:
         try:
             outcome = await self._log_ins.judge(credentials)
         except AuthenticationFailed as error:
@@ -251,15 +254,15 @@ class SmtpSession:
             self._conversation.answer(self._filters.by("accounts", refusal, error.reason))
         else:
             if isinstance(outcome, Account):
-                self._reply(await self._logged_in(outcome))
+                self._reply(await self._logged_in(outcome, mechanism))
             else:
                 self._conversation.continue_login(outcome)
 
-    async def _logged_in(self, account: Account) -> Reply | None:
+    async def _logged_in(self, account: Account, mechanism: str) -> Reply | None:
         refusal = await self._filters.ask_before_mail(Stage.AUTH, account)
         if refusal is not None:
             return refusal
-        self._context.account = account
+        self._context.account, self._context.mechanism = account, mechanism
         self._link.authenticated()
         self.log.info(
             "{session}: {account} logged in from {address}",
@@ -364,6 +367,7 @@ class SmtpSession:
             extended=self._extended,
             seconds=int(self._parts.now()),
         )
+        transaction.trace = len(fields)
         self._incoming = Incoming(self._parts.intakes.open_intake(), fields, self._options.scan)
         self._conversation.accept()
 

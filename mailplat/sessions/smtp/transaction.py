@@ -70,6 +70,7 @@ class Transaction:
         noted: What filters want of it.
         queue_id: Its name, once its message began to come.
         front: The fields for mailboxes' copies that were put on top of it then.
+        trace: Bytes that this server put on top of it, those of ``front`` included.
         sender: The reverse path that the destinations were found with.
         refused: What those are told whose copies filters refused at the end (RFC 2033 §4.2).
         quarantined: Those whose copies filters put aside, and why.
@@ -80,6 +81,7 @@ class Transaction:
     noted: Noted = field(default_factory=Noted)
     queue_id: str = ""
     front: bytes = b""
+    trace: int = 0
     sender: Address | None = None
     refused: dict[Recipient, Reply] = field(default_factory=dict)
     quarantined: dict[Recipient, Noted] = field(default_factory=dict)
