@@ -9,7 +9,8 @@ Invariants: nobody hears of a change before it is durable.  An operation that fa
 nothing: one that raises before it wrote just leaves the batch; if one raises later, all is rolled
 back and each operation is run once more in a transaction of its own.  A commit that fails is never
 tried again: it may have been carried out, and mail must not be doubled; all its callers are told
-that it failed.  After any failure the thread goes on.
+that it failed; so are those of a transaction that could not begin.  After any failure the thread
+goes on.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class _Call(Generic[T]):
     result: T | None = None
     failure: Failure | None = None
     events: Sequence[Event] = field(default_factory=list)
+
+
+class _NotBegun(Exception):
+    """There is no transaction: nobody's operation is to blame; ``__cause__`` says what happened."""
 
 
 class _CommitFailed(Exception):
@@ -154,7 +159,7 @@ class Writer:
         try:
             if self._run_together(connection, batch):
                 return [event for call in batch for event in call.events]
-        except _CommitFailed as error:
+        except (_CommitFailed, _NotBegun) as error:
             for call in batch:
                 self._fail(call, error.__cause__ or error)
             return []
@@ -163,13 +168,19 @@ class Writer:
                 self._fail(batch[0], error)
                 return []
         events: list[Event] = []
+        unable: BaseException | None = None
         for call in batch:
             call.failure = None
             try:
+                if unable is not None:
+                    raise unable  # who waits behind must not wait as long again
                 self._run_together(connection, [call], alone=True)
                 events += call.events
             except _CommitFailed as error:
                 self._fail(call, error.__cause__ or error)
+            except _NotBegun as error:
+                unable = error.__cause__ or error
+                self._fail(call, unable)
             except Exception as error:
                 self._fail(call, error)
         return events
@@ -180,7 +191,10 @@ class Writer:
         """Run operations in one transaction; False if they have to be run apart."""
         tx = Transaction(connection, self._cache, int(self._reactor.seconds()))
         try:
-            connection.begin()
+            try:
+                connection.begin()
+            except Exception as error:
+                raise _NotBegun from error
             if wrote := connection.others_wrote():
                 self._cache.forget(wrote)
                 known = self._others_wrote
@@ -209,7 +223,7 @@ class Writer:
                 call.events = []
             for step in tx.aborted():
                 _guarded(step)
-            if alone or len(batch) == 1 or isinstance(error, _CommitFailed):
+            if alone or len(batch) == 1 or isinstance(error, _CommitFailed | _NotBegun):
                 raise
             return False
         for step in tx.committed():

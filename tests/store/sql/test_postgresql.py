@@ -395,6 +395,32 @@ async def test_locked(open_shared: Open, message: Make, url: str) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_nobody_waits_for_all(
+    open_shared: Open, message: Make, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Any]
+) -> None:
+    """While there is no connection, those who share a transaction are told after one attempt."""
+    store = await open_shared()
+    home = await store.open_home("alice")
+    attempts: list[bool] = []
+
+    async def append() -> None:
+        await home.append("INBOX", [message()])
+
+    def unreachable(self: PostgreSQLDatabase, *, writes: bool = False) -> None:
+        attempts.append(writes)
+        raise Unavailable("timeout expired")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgreSQLDatabase, "connect_raw", unreachable)
+        end_all(ask)
+        calls = [Deferred.fromCoroutine(append()) for _ in range(50)]
+        answers = await DeferredList(calls, consumeErrors=True)
+    assert not any(done for done, _ in answers)
+    assert attempts.count(True) <= 4
+    assert (await home.append("INBOX", [message()])).uids == (1,)
+
+
+@pytest_twisted.ensureDeferred
 async def test_tables_gone(open_shared: Open, message: Make, ask: Callable[..., Any]) -> None:
     """Tables that were dropped below a running server are Unavailable, and named."""
     store = await open_shared()
