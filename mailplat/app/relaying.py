@@ -32,7 +32,8 @@ __all__ = ["make_relay", "make_relay_hosts", "make_resolver"]
 def make_resolver(configuration: Configuration, reactor: Any) -> Resolver:
     """Make what asks DNS; reads the system's files."""
     options = configuration.resolver
-    servers = tuple((server, options.port) for server in options.servers)
+    named = options.validators or options.servers
+    servers = tuple((server, options.port) for server in named)
     return system_resolver(
         reactor,
         ResolverOptions(
@@ -42,6 +43,7 @@ def make_resolver(configuration: Configuration, reactor: Any) -> Resolver:
             memory=options.cache_size,
             failure_time=options.failure_time,
             at_once=options.max_questions,
+            validating=bool(options.validators),
         ),
         hosts=hosts_of(_read("/etc/hosts")) if options.hosts_file else None,
     )

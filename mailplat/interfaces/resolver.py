@@ -48,8 +48,8 @@ class Answer(Generic[R]):
     Attributes:
         records: The answers, in the order they came; empty if there are none of this type.
         exists: Whether the name is there at all; false is NXDOMAIN.
-        authentic: The configured name server vouches for the answer by DNSSEC (the AD bit,
-            RFC 4035 §3.2.3).  Worth as much as the way to that server.
+        authentic: A name server that the configuration trusts vouches for the answer by DNSSEC,
+            aliases included (the AD bit, RFC 4035 §3.2.3).
         name: The name that has the records, behind all aliases; in lower case.
         ttl: Seconds that the answer may be kept.
     """
@@ -92,6 +92,9 @@ class IResolver(Interface):
 
     def tlsa(name: str) -> Awaitable[Answer[TLSA]]:
         """Find what is demanded of a certificate; the name has port and protocol in it."""
+
+    def cname(name: str) -> Awaitable[Answer[str]]:
+        """Find the name that this one is an alias of, one step; it is not followed."""
 
     def ptr(address: str) -> Awaitable[Answer[str]]:
         """Find the names of an IP address, in lower case."""

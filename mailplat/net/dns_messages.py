@@ -38,6 +38,7 @@ class Kind(Enum):
     """What is asked for, by its number (RFC 1035 §3.2.2, RFC 3596, RFC 6698)."""
 
     A = 1
+    CNAME = 5
     PTR = 12
     MX = 15
     TXT = 16
@@ -141,7 +142,7 @@ def _read_answer(message: Any, question: Question) -> Response:
             ),
             None,
         )
-        if found or alias is None:
+        if found or alias is None or question.kind is Kind.CNAME:
             break
         ttl = min(ttl, alias.ttl)
         name = _name(alias.payload.name)
@@ -184,7 +185,7 @@ def _value(kind: Kind, payload: Any) -> Any:
             return MX(payload.preference, _name(payload.name))
         case Kind.TXT:
             return b"".join(payload.data)
-        case Kind.PTR:
+        case Kind.CNAME | Kind.PTR:
             return _name(payload.name)
         case Kind.TLSA:
             data = bytes(payload.data)

@@ -1,8 +1,8 @@
 """The resolver: asks the configured name servers, remembers, and asks nothing twice at once.
 
 It relies on recursive servers, as /etc/resolv.conf names them.  Whether an answer is authentic is
-theirs to say (the AD bit): a server on this machine, or behind a way that is trusted, is needed
-where that matters.
+theirs to say (the AD bit), and is believed where `ResolverOptions.validating` says so: servers on
+this machine, or behind a way that is trusted (RFC 4035 §4.9.3, RFC 6840 §5.8).
 
 Invariants:
 
@@ -47,6 +47,7 @@ class ResolverOptions:
         memory: Bytes that they may take, roughly.
         failure_time: Seconds that a failure is remembered (RFC 2308 §7.1: 5 minutes at most).
         at_once: Questions that are under way; each has a socket. Further ones wait.
+        validating: Whether the servers check signatures, all of them, and may be believed.
     """
 
     servers: tuple[tuple[str, int], ...] = (("127.0.0.1", 53),)
@@ -55,6 +56,7 @@ class ResolverOptions:
     memory: int = 16 * 1024 * 1024
     failure_time: float = 5.0
     at_once: int = 200
+    validating: bool = False
 
 
 class Exchange(Protocol):
@@ -114,11 +116,12 @@ class Resolver:
         records = tuple(record for one in answers for record in one.records)
         if failures and not records:
             raise failures[0]
+        counted = [one for one in answers if one.records] or answers
         return Answer(
             records,
             exists=any(one.exists for one in answers),
-            authentic=all(one.authentic for one in answers),
-            name=answers[-1].name,
+            authentic=all(one.authentic for one in counted),
+            name=counted[-1].name,
             ttl=min(one.ttl for one in answers),
         )
 
@@ -137,6 +140,10 @@ class Resolver:
     async def tlsa(self, name: str) -> Answer[TLSA]:
         """See `IResolver.tlsa`."""
         return await self._find(name, Kind.TLSA)
+
+    async def cname(self, name: str) -> Answer[str]:
+        """See `IResolver.cname`."""
+        return await self._find(name, Kind.CNAME)
 
     async def ptr(self, address: str) -> Answer[str]:
         """See `IResolver.ptr`."""
@@ -192,7 +199,7 @@ class Resolver:
                 answer: Answer[Any] = Answer(
                     found.records,
                     found.exists,
-                    found.authentic and authentic,
+                    found.authentic and authentic and self._options.validating,
                     found.name,
                     min(found.ttl, ttl),
                 )

@@ -73,9 +73,10 @@ class KnownNames:
         hosts: Addresses by host name.
         txt: Texts by name.
         tlsa: TLSA records by name.
+        aliases: The name that another one is an alias of; only `cname` tells.
         ptr: Names by address.
         broken: Names that no server answers for.
-        authentic: Whether all answers are vouched for.
+        authentic: Whether all answers are vouched for, or the names whose answers are.
 
     Attributes:
         asked: What was asked, in order: ``mx example.org``.
@@ -88,9 +89,10 @@ class KnownNames:
         hosts: Mapping[str, Iterable[str]] | None = None,
         txt: Mapping[str, Iterable[bytes]] | None = None,
         tlsa: Mapping[str, Iterable[TLSA]] | None = None,
+        aliases: Mapping[str, str] | None = None,
         ptr: Mapping[str, Iterable[str]] | None = None,
         broken: Iterable[str] = (),
-        authentic: bool = False,
+        authentic: bool | Iterable[str] = False,
     ) -> None:
         self.asked: list[str] = []
         self._mx = {
@@ -102,8 +104,16 @@ class KnownNames:
         self._tlsa = {name: tuple(found) for name, found in (tlsa or {}).items()}
         self._ptr = {name: tuple(found) for name, found in (ptr or {}).items()}
         self._broken = frozenset(broken)
-        self._authentic = authentic
-        self._names = {*self._mx, *self._hosts, *self._txt, *self._tlsa, *self._ptr}
+        self._aliases = {name: (of,) for name, of in (aliases or {}).items()}
+        self._authentic = authentic if isinstance(authentic, bool) else frozenset(authentic)
+        self._names = {
+            *self._mx,
+            *self._hosts,
+            *self._txt,
+            *self._tlsa,
+            *self._ptr,
+            *self._aliases,
+        }
 
     async def mx(self, domain: str) -> Answer[MX]:
         """See `IResolver.mx`."""
@@ -129,6 +139,10 @@ class KnownNames:
         """See `IResolver.tlsa`."""
         return self._find("tlsa", name, self._tlsa)
 
+    async def cname(self, name: str) -> Answer[str]:
+        """See `IResolver.cname`."""
+        return self._find("cname", name, self._aliases)
+
     async def ptr(self, address: str) -> Answer[str]:
         """See `IResolver.ptr`."""
         return self._find("ptr", address, self._ptr)
@@ -144,4 +158,6 @@ class KnownNames:
         self.asked.append(f"{kind} {name}")
         if name in self._broken:
             raise Unavailable(f"no name server answers for {name}")
-        return Answer(among.get(name, ()), name in self._names, self._authentic, name, 300.0)
+        vouched = self._authentic
+        authentic = vouched if isinstance(vouched, bool) else name in vouched
+        return Answer(among.get(name, ()), name in self._names, authentic, name, 300.0)

@@ -99,6 +99,11 @@ def test_resolver() -> None:
     made = make_resolver(parse(text, "mailplat.toml", Path("/here"), {}), reactor)
     verifyObject(IResolver, made)
     assert made._options.servers == (("192.0.2.53", 5353), ("::1", 5353))
+    assert not made._options.validating
+    text += 'validators = ["127.0.0.1"]\n'
+    made = make_resolver(parse(text, "mailplat.toml", Path("/here"), {}), reactor)
+    assert made._options.servers == (("127.0.0.1", 5353),)
+    assert made._options.validating
     assert make_resolver(parse("", "mailplat.toml", Path("/here"), {}), reactor)._options.servers
 
 

@@ -116,6 +116,9 @@ def test_aliases_are_followed() -> None:
     assert found == Answer(("192.0.2.1",), True, True, "b.example.net", 50.0)
     circle = response(www, header("www.example.org", dns.Record_CNAME(b"www.example.org")))
     assert read_response(circle, www, 7).said is Said.REFUSED
+    alone = Question("www.example.org", Kind.CNAME)  # asked for, it is not followed
+    told = answer(alone, header("www.example.org", dns.Record_CNAME(b"a.example.net"), 50))
+    assert (told.records, told.name) == (("a.example.net",), "www.example.org")
     cut_off = response(www, header("www.example.org", dns.Record_CNAME(b"a.example.net")))
     assert read_response(cut_off, www, 7).alias == "a.example.net"
 
@@ -195,7 +198,32 @@ def given_answer(*records: Any, ttl: float = 100.0, exists: bool = True) -> Resp
     return Response(Said.ANSWER, Answer(records, exists, True, "x", ttl))
 
 
-OPTIONS = ResolverOptions(servers=(("one", 53), ("two", 53)), timeouts=(1.0, 3.0))
+OPTIONS = ResolverOptions(servers=(("one", 53), ("two", 53)), timeouts=(1.0, 3.0), validating=True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_is_believed() -> None:
+    """What a server vouches for counts only where the configuration trusts the server."""
+    for trusted in (False, True):
+        servers = Servers(lambda server, question: given_answer("x"))
+        options = ResolverOptions(servers=(("one", 53),), validating=trusted)
+        resolver = Resolver(servers, Clock().seconds, options)
+        assert (await resolver.tlsa("_25._tcp.example.org")).authentic is trusted
+        assert (await resolver.addresses("example.org")).authentic is trusted
+
+
+@pytest_twisted.ensureDeferred
+async def test_addresses_of_one_kind_are_vouched_for() -> None:
+    """That there is no address of the other kind takes nothing from those that there are."""
+    servers = Servers(
+        lambda server, question: (
+            given_answer("192.0.2.1")
+            if question.kind is Kind.A
+            else Response(Said.ANSWER, Answer((), True, False, "y", 1.0))
+        )
+    )
+    found = await Resolver(servers, Clock().seconds, OPTIONS).addresses("example.org")
+    assert (found.records, found.authentic, found.name) == (("192.0.2.1",), True, "x")
 
 
 @pytest_twisted.ensureDeferred
@@ -294,9 +322,11 @@ async def test_what_is_asked_for() -> None:
     servers = Servers(lambda server, question: given_answer())
     resolver = Resolver(servers, Clock().seconds, OPTIONS)
     await resolver.tlsa("_25._tcp.mx.example.org")
+    await resolver.cname("mx.example.org")
     await resolver.ptr("192.0.2.1")
     assert [asked for _, asked, _ in servers.asked] == [
         "TLSA _25._tcp.mx.example.org",
+        "CNAME mx.example.org",
         "PTR 1.2.0.192.in-addr.arpa",
     ]
 

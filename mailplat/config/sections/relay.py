@@ -195,6 +195,14 @@ class ResolverOptions:
         precedent="resolv.conf(5)",
         example=("127.0.0.1",),
     )
+    validators: tuple[IPAddress, ...] = option(
+        (),
+        meaning="Name servers that check DNSSEC, and that nobody can come between: on this "
+        "machine, as unbound is. With any, only they are asked, and what they vouch for counts: "
+        "DANE and REQUIRETLS need that.",
+        precedent="RFC 7672 §2.1, RFC 6840 §5.8",
+        example=("127.0.0.1",),
+    )
     port: int = option(53, unit="port", least=1, most=65535, meaning="Their port.")
     hosts_file: bool = option(
         True, meaning="Whether `/etc/hosts` says where hosts are, before DNS does."
