@@ -111,6 +111,10 @@ class FakeLink:
         """Note it."""
         self.trusted = True
 
+    def speak_for(self, peer: Peer) -> bool:
+        """POP3 has no command for it: the PROXY header comes before the session."""
+        return False
+
     def close(self) -> None:
         """The conversation says when."""
 
