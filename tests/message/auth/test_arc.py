@@ -133,7 +133,7 @@ def without(name: bytes) -> Callable[[bytes], bytes]:
         (replaced(b"cv=pass", b"cv=fail"), "failed before"),
         (replaced(b"cv=pass", b"h=from; cv=pass"), "names fields"),
         (replaced(b"cv=pass", b"cv=pass; cv=pass"), "not complete"),
-        (replaced(b"h=from", b"h=arc-seal: from"), "are signed"),
+        (replaced(b"h=from", b"h=arc-seal: from"), "a seal is signed"),
         (replaced(b"i=2;", b"i=3;"), "not complete"),
         (replaced(b"i=2;", b"i=1;"), "not complete"),
         (replaced(b"i=2;", b"i=x;"), "not complete"),
