@@ -80,9 +80,7 @@ class Tried:
         self.left = ()
 
 
-def outcome_of(
-    result: Result, where: str, *, reports: bool, timed: bool = False
-) -> Outcome | None:
+def outcome_of(result: Result, where: str, *, reports: bool, timed: bool = False) -> Outcome | None:
     """Make an outcome of a result; None where another server may be tried.
 
     Args:

@@ -11,13 +11,13 @@ Invariants:
 - A host that could not be reached is not tried again for a while, for any mail.
 - A failure of our own (a password, a missing TLS) never bounces a mail.
 - Credentials go to no server without TLS, unless the configuration says so.
+- What is asked of TLS (`mailplat.agents.tls_demands`) holds for each connection that has mail.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -33,6 +33,17 @@ from zope.interface import implementer
 from mailplat.agents.contents import examine
 from mailplat.agents.exchangers import Exchangers, find_addresses, find_exchangers
 from mailplat.agents.handover import Letter, Server, Tried, answered, hand_over
+from mailplat.agents.sts_policies import StsPolicies
+from mailplat.agents.tls_demands import (
+    CLEAR,
+    NO_TLS_PATH,
+    Demand,
+    DomainTLS,
+    TLSDemands,
+    TLSEntry,
+    TLSPolicy,
+)
+from mailplat.agents.tls_notes import TLSNotes
 from mailplat.interfaces.agents import Attempt, IClosingAgent
 from mailplat.interfaces.resolver import IResolver
 from mailplat.model.credentials import TokenCredentials
@@ -40,7 +51,7 @@ from mailplat.model.envelope import Recipient
 from mailplat.model.outcome import Deferred as DeferredOutcome
 from mailplat.model.outcome import Outcome
 from mailplat.model.reply import Reply
-from mailplat.net.client_tls import ClientContexts
+from mailplat.net.client_tls import ClientContexts, ClientTLS
 from mailplat.net.factory import SessionIds
 from mailplat.net.smtp_client import (
     ChannelOptions,
@@ -54,31 +65,16 @@ from mailplat.net.smtp_pool import ChannelPool, PoolOptions
 from mailplat.net.timed_cache import TimedCache
 from mailplat.proto.sasl.client import ClientCredentials
 
-__all__ = ["RelayAgent", "RelayOptions", "Smarthost", "TLSPolicy", "tcp_endpoint"]
+__all__ = ["RelayAgent", "RelayOptions", "Smarthost", "tcp_endpoint"]
 
 NO_TLS = Reply.of(451, "TLS is required, and the server does not offer it", "4.7.4")
 NO_CLEAR_LOGIN = Reply.of(451, "No log-in without TLS", "4.7.11")
 NO_TOKEN = Reply.of(451, "There is no token to log in with", "4.7.0")
 NO_MECHANISM = Reply.of(451, "The server offers no way to log in that we know", "4.7.0")
-NO_TLS_PATH = Reply.of(550, "Encryption needed: no server of the domain can be trusted", "5.7.10")
 _TLS_STATUS = {"4.7.4", "4.7.5"}
 OURSELVES = Reply.of(451, "The server calls itself by our own name", "4.4.6")
 NOT_TRIED = Reply.of(451, "Not tried yet", "4.3.2")
 _DEAD_HOSTS = 10_000
-
-
-class TLSPolicy(Enum):
-    """What is asked of TLS."""
-
-    NEVER = "never"
-    OPPORTUNISTIC = "opportunistic"  # where it is offered; in clear where it fails (RFC 7435)
-    REQUIRED = "required"  # encrypted, whoever it is
-    VERIFIED = "verified"  # encrypted, and by the server's name (RFC 9525)
-
-    @property
-    def mandatory(self) -> bool:
-        """Whether nothing goes out in clear."""
-        return self in (TLSPolicy.REQUIRED, TLSPolicy.VERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,9 @@ class RelayOptions:
     Attributes:
         channel: How to speak, with our own host name, and how long to wait.
         pool: How many connections wait for another mail.
-        tls: What is asked of TLS.
+        tls: What is asked of TLS at least: one of the first four.
+        tls_entries: What is asked for some domains; see `TLSDemands`.
+        dane: Whether what DNS demands by DANE is heeded.
         smarthost: Where everything goes; None to ask DNS for each domain.
         port: Of mail exchangers.
         connect: How long connecting may take.
@@ -124,6 +122,8 @@ class RelayOptions:
     channel: ChannelOptions
     pool: PoolOptions = field(default_factory=PoolOptions)
     tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
+    tls_entries: Mapping[str, TLSEntry] = field(default_factory=dict)
+    dane: bool = True
     smarthost: Smarthost | None = None
     port: int = 25
     connect: float = 30.0
@@ -150,6 +150,8 @@ class RelayAgent:
         resolver: Asks DNS.
         contexts: For TLS.
         options: How.
+        policies: What domains demand by MTA-STS; None heeds none.
+        notes: Takes note of what came of TLS.
         endpoint: Makes the endpoint of an address and a port; None for TCP.
         shuffle: Puts a list into random order; None for the system's randomness.
     """
@@ -163,6 +165,8 @@ class RelayAgent:
         contexts: ClientContexts,
         options: RelayOptions,
         *,
+        policies: StsPolicies | None = None,
+        notes: TLSNotes | None = None,
         endpoint: Callable[[str, int], IStreamClientEndpoint] | None = None,
         shuffle: Callable[[list[Any]], None] | None = None,
     ) -> None:
@@ -175,6 +179,15 @@ class RelayAgent:
         self._own_names = {
             name.lower().removesuffix(".") for name in (options.channel.name, *options.own_names)
         }
+        self._notes = notes
+        self._demands = TLSDemands(
+            resolver,
+            options.tls,
+            entries=options.tls_entries,
+            dane=options.dane,
+            policies=policies,
+            notes=notes,
+        )
         self._pool = ChannelPool(options.pool)
         self._dead: TimedCache[tuple[str, int], Reply] = TimedCache(
             reactor.seconds, entries=_DEAD_HOSTS
@@ -246,28 +259,31 @@ class RelayAgent:
         if isinstance(found, Reply):
             tried.settle(found, domain)
             return
-        tls = self._options.tls
+        # RFC 8689 §4.2.1; a report is not lost for want of it (§5)
         needs_tls = letter.sender.require_tls and letter.sender.address is not None
-        if needs_tls:  # RFC 8689 §4.2.1; a report is not lost for want of it (§5)
-            if not found.authentic:  # anybody could have named these hosts
-                tried.settle(NO_TLS_PATH, domain)
-                return
-            tls = TLSPolicy.VERIFIED
-        elif tls.mandatory and letter.contents.tls_optional and self._options.smarthost is None:
-            tls = TLSPolicy.OPPORTUNISTIC  # RFC 8689 §4.2.2
+        smarthost = self._options.smarthost
+        asked = self._demands.domain(
+            domain if smarthost is None else smarthost.host,
+            found,
+            self._port,
+            published=smarthost is None,
+            needs_tls=needs_tls,
+            optional=letter.contents.tls_optional and smarthost is None,
+        )
         tries, where = self._options.addresses, domain
         for host in found.hosts:
             if not tries or not tried.left:
                 break
-            addresses = await find_addresses(self._resolver, host)
-            if isinstance(addresses, Reply):
+            reached = await self._reached(host, asked)
+            if isinstance(reached, Reply):
                 # a host without an address does not condemn the domain, unless all are
-                tried.why = addresses if tried.why is None or tried.why.permanent else tried.why
+                tried.why = reached if tried.why is None or tried.why.permanent else tried.why
                 continue
+            addresses, demand = reached
             for address in addresses:
                 if not tries or not tried.left:
                     break
-                server = self._server(host, address, tls)
+                server = self._server(host, address, demand)
                 where = server.where
                 dead = self._dead.find((address, self._port))
                 if dead is not None:
@@ -294,6 +310,14 @@ class RelayAgent:
                 reply=tried.why.text,
             )
 
+    async def _reached(self, host: str, asked: DomainTLS) -> tuple[tuple[str, ...], Demand] | Reply:
+        """Find out where a host is and what is asked of it; a reply says why it is of no use."""
+        addresses = await find_addresses(self._resolver, host)
+        if isinstance(addresses, Reply):
+            return addresses
+        demand = await asked.demand(host)
+        return demand if isinstance(demand, Reply) else (addresses, demand)
+
     async def _hosts(self, domain: str) -> Exchangers | Reply:
         smarthost = self._options.smarthost
         if smarthost is not None:
@@ -309,12 +333,12 @@ class RelayAgent:
         smarthost = self._options.smarthost
         return self._options.port if smarthost is None else smarthost.port
 
-    def _server(self, host: str, address: str, tls: TLSPolicy) -> Server:
+    def _server(self, host: str, address: str, demand: Demand) -> Server:
         name = host if host == address else f"{host}[{address}]"
-        key: Hashable = (host, address, tls)
-        return Server(key, f"{name}:{self._port}", partial(self._connect, host, address, tls))
+        key: Hashable = (host, address, demand)
+        return Server(key, f"{name}:{self._port}", partial(self._connect, host, address, demand))
 
-    async def _connect(self, host: str, address: str, tls: TLSPolicy) -> SmtpChannel:
+    async def _connect(self, host: str, address: str, demand: Demand) -> SmtpChannel:
         """Open a connection that mail can go over.
 
         Raises:
@@ -322,12 +346,12 @@ class RelayAgent:
         """
         smarthost = self._options.smarthost
         try:
-            channel = await self._open(host, address, tls)
+            channel = await self._open(host, address, demand)
         except TLSFailed:
-            if tls.mandatory or (smarthost is not None and smarthost.implicit_tls):
+            if demand.mandatory or (smarthost is not None and smarthost.implicit_tls):
                 raise
-            channel = await self._open(host, address, TLSPolicy.NEVER)  # RFC 7435 §3
-        fault = self._fault(channel, tls)
+            channel = await self._open(host, address, CLEAR)  # RFC 7435 §3
+        fault = self._fault(channel, demand)
         try:
             if fault is None and smarthost is not None and smarthost.credentials is not None:
                 fault = await _log_in(channel, smarthost, smarthost.credentials)
@@ -339,32 +363,55 @@ class RelayAgent:
             raise PeerLost(fault)
         return channel
 
-    def _fault(self, channel: SmtpChannel, tls: TLSPolicy) -> Reply | None:
-        if tls.mandatory and not channel.protected:
+    def _fault(self, channel: SmtpChannel, demand: Demand) -> Reply | None:
+        if demand.mandatory and not channel.protected:
             return NO_TLS
         if self._options.smarthost is None and channel.offers.name.lower() in self._own_names:
             return OURSELVES
         return None
 
-    async def _open(self, host: str, address: str, tls: TLSPolicy) -> SmtpChannel:
+    async def _open(self, host: str, address: str, demand: Demand) -> SmtpChannel:
         smarthost = self._options.smarthost
         implicit = smarthost is not None and smarthost.implicit_tls
-        verified = tls is TLSPolicy.VERIFIED
+        tls = self._contexts.begin(
+            demand.server or host,
+            verified=demand.tls is TLSPolicy.VERIFIED,
+            names=demand.names,
+            observed=demand.observed,
+            dane=demand.dane,
+        )
         channel = await open_channel(
             self._endpoint(address, self._port),
             self._options.channel,
             clock=self._reactor,
             session_id=self._ids(),
-            tls=self._contexts.begin(host, verified=verified) if implicit else None,
+            tls=tls if implicit else None,
             begun=self._pool.add,
         )
-        if not implicit and tls is not TLSPolicy.NEVER and channel.offers.starttls:
-            try:
-                await channel.secure(self._contexts.begin(host, verified=verified))
-            except BaseException:
-                channel.abort()
-                raise
+        if implicit or demand.tls is TLSPolicy.NEVER:
+            return channel
+        secured = False
+        try:
+            if channel.offers.starttls:
+                secured = await channel.secure(tls)
+        except BaseException as error:
+            channel.abort()
+            if isinstance(error, TLSFailed):
+                self._note(demand, tls, host, address, "validation-failure")
+            raise
+        self._note(demand, tls, host, address, "" if secured else "starttls-not-supported")
         return channel
+
+    def _note(self, demand: Demand, tls: ClientTLS, host: str, address: str, result: str) -> None:
+        """Take note of a session under a published policy, or none."""
+        if self._notes is None or demand.applied is None:
+            return
+        why = ""
+        if tls.flaw is not None:
+            result, why = tls.flaw.kind.value, tls.flaw.text
+        elif demand.misnamed and not result:
+            result, why = "validation-failure", "not in the policy"
+        self._notes.note(demand.applied, result, host=host, address=address, why=why)
 
 
 async def _log_in(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import attrs
 
-from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
+from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost
+from mailplat.agents.tls_demands import TLSPolicy
 from mailplat.config.option import option
 from mailplat.config.secrets import Secret
 from mailplat.config.values import Duration, duration

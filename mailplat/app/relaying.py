@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
+from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost
+from mailplat.agents.tls_demands import TLSPolicy
 from mailplat.config.options import Configuration
 from mailplat.config.sections.relay import SmarthostOptions
 from mailplat.config.sections.routing import RelayHostOptions

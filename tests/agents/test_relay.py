@@ -12,7 +12,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
-from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
+from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost
+from mailplat.agents.tls_demands import TLSPolicy
 from mailplat.interfaces.agents import Attempt, IDeliveryAgent
 from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials

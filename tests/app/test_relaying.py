@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
 from mailplat.agents.expansion import ExpansionAgent
-from mailplat.agents.smtp import TLSPolicy
+from mailplat.agents.tls_demands import TLSPolicy
 from mailplat.app.relaying import make_relay, make_relay_hosts, make_resolver
 from mailplat.app.routing import CommandAgents
 from mailplat.config.load import parse

@@ -19,7 +19,8 @@ from twisted.internet.threads import deferToThread
 from twisted.names import dns
 
 from mailplat.agents.lmtp import LmtpAgent
-from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost, TLSPolicy
+from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost
+from mailplat.agents.tls_demands import TLSPolicy
 from mailplat.interfaces.agents import Attempt
 from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
