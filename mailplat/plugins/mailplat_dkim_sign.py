@@ -10,16 +10,22 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mailplat.interfaces.filters import IFilter
-from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin
+from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin, IOptionsPlugin
 
 __all__ = ["dkim_sign"]
 
 
-@implementer(IPlugin, IFilterPlugin)
+@implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
 class DkimSignPlugin:
     """Makes a `mailplat.filters.dkim_sign.DkimSignFilter`."""
 
     prefix = "dkim_sign"
+
+    def options(self) -> type:
+        """See `IOptionsPlugin.options`."""
+        from mailplat.filters.dkim_sign import DkimSignOptions
+
+        return DkimSignOptions
 
     def filter(self, name: str, argument: str, settings: FilterSettings) -> IFilter:
         """Take domains, selectors and files of keys."""

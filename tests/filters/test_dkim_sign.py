@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import dkim as oracle
@@ -11,10 +12,13 @@ from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
 from mailplat.app.parts import make_filter
+from mailplat.config.values import duration
 from mailplat.filters.chain import Chains, Rule
+from mailplat.filters.dkim_sign import DkimSignFilter, DkimSignOptions
 from mailplat.interfaces.filters import Context, IFilter, Mail, Stage
 from mailplat.interfaces.plugins import FilterSettings
 from mailplat.message import headers
+from mailplat.message.auth.canonical import Canonicalisation
 from mailplat.message.auth.dkim import Verifier
 from mailplat.message.auth.result import Result
 from mailplat.message.edit import edit_header
@@ -145,3 +149,33 @@ def test_bad_keys(settings: FilterSettings, argument: str, reason: str) -> None:
     with pytest.raises(ConfigurationFault) as told:
         make_filter(f"dkim_sign:{argument}", settings)
     assert reason in told.value.reason
+
+
+@pytest_twisted.ensureDeferred
+async def test_options(settings: FilterSettings) -> None:
+    """Canonical forms, expiry and signing once more than there is are options."""
+    chosen = DkimSignOptions(
+        oversign=False,
+        expires=duration("1d"),
+        header_form=Canonicalisation.SIMPLE,
+        body_form=Canonicalisation.SIMPLE,
+    )
+    header = await signed(replace(settings, options=chosen))
+    value = (headers.first(header, b"dkim-signature") or b"").replace(b"\r\n", b"")
+    assert b"c=simple/simple" in value
+    assert b"x=%d" % (NOW + 86_400) in value
+    assert b"h=from: subject;" in value
+    assert await verified(header) == [(Result.PASS, "d.example", "rsa-sha256")]
+    assert b"h=from: from: to:" in (headers.first(await signed(settings), b"dkim-signature") or b"")
+
+
+@pytest_twisted.ensureDeferred
+async def test_own_mail(settings: FilterSettings) -> None:
+    """What the server itself writes is signed too, if there is a key for its domain."""
+    one = make_filter("dkim_sign:d.example:s:rsa.pem", settings)
+    assert isinstance(one, DkimSignFilter)
+    message = await one.signed("mail.D.example", HEADER + BODY)
+    assert message.endswith(HEADER + BODY)
+    header, body = headers.split(message)
+    assert await verified(header, body) == [(Result.PASS, "d.example", "rsa-sha256")]
+    assert await one.signed("e.example", HEADER + BODY) == HEADER + BODY

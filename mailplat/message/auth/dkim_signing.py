@@ -33,7 +33,7 @@ SIGNED = (
     b"content-type",
     b"content-transfer-encoding",
 )
-"""Fields that are signed once more than they are there, so that none is added (RFC 6376 §5.4)."""
+"""Fields that are signed, as a rule once more than they are there (RFC 6376 §5.4)."""
 
 SIGNED_IF_THERE = (
     b"sender",
@@ -76,6 +76,7 @@ class Signer:
         header_form: The canonical form of fields.
         body_form: The canonical form of the body.
         lasts: Seconds that a signature counts; None for ever.
+        oversign: Whether fields are signed once more than they are there, so that none is added.
     """
 
     domain: str
@@ -84,6 +85,7 @@ class Signer:
     header_form: Canonicalisation = Canonicalisation.RELAXED
     body_form: Canonicalisation = Canonicalisation.RELAXED
     lasts: int | None = None
+    oversign: bool = True
 
     def sign(self, header: bytes, body_hash: bytes, now: int) -> str:
         """Make the value of the DKIM-Signature field; takes about a millisecond with RSA.
@@ -94,7 +96,7 @@ class Signer:
             now: Seconds since 1970 UTC.
         """
         fields = Fields(header)
-        names = list(_names(fields))
+        names = list(_names(fields, oversign=self.oversign))
         tags = [
             "v=1",
             f"a={self.key.algorithm}",
@@ -114,8 +116,8 @@ class Signer:
         return f"{value} {base64_words(self.key.sign(signed))}"
 
 
-def _names(fields: Fields) -> Sequence[str]:
+def _names(fields: Fields, *, oversign: bool) -> Sequence[str]:
     """List the fields to sign; what is there twice is signed twice."""
-    names = [name for name in SIGNED for _ in range(fields.count(name) + 1)]
+    names = [name for name in SIGNED for _ in range(fields.count(name) + oversign)]
     names += [name for name in SIGNED_IF_THERE for _ in range(fields.count(name))]
-    return [name.decode() for name in names]
+    return [name.decode() for name in names or (b"from",)]  # never none (RFC 6376 §5.4)
