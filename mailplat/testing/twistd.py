@@ -393,6 +393,21 @@ class TwistdServer:
             _, found = imap.fetch("1:*", "(BODY.PEEK[])")
             return [part[1] for part in found if isinstance(part, tuple)]
 
+    def subjects(self, user: str, mailbox: str = "INBOX") -> dict[str, set[str]]:
+        """Tell the messages of a mailbox by subject, with their flags."""
+        told: dict[str, set[str]] = {}
+        with self.imap("imaps", user) as imap:
+            kind, said = imap.select(mailbox, readonly=True)
+            assert kind == "OK", said
+            if said == [b"0"]:
+                return {}
+            _, found = imap.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+            for part in found:
+                if isinstance(part, tuple):
+                    flags = part[0].decode().partition("FLAGS (")[2].partition(")")[0]
+                    told[part[1].decode().split()[1]] = set(flags.split()) - {r"\Recent"}
+        return told
+
     def send(self, user: str, message: bytes, sender: str = "someone@elsewhere.example") -> None:
         """Bring a user mail by port 25."""
         with self.smtp() as smtp:

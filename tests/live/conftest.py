@@ -26,7 +26,14 @@ STORES = {
     "maildir": "maildir:mail",
 }
 
-PACKAGES = {"clamd": "clamav-daemon", "mbsync": "isync", "smtp-sink": "postfix"}
+PACKAGES = {
+    "clamd": "clamav-daemon",
+    "getmail": "getmail6",
+    "mbsync": "isync",
+    "node": "nodejs",
+    "offlineimap": "offlineimap3",
+    "smtp-sink": "postfix",
+}
 """Debian packages that are not called like their program."""
 
 SHARED_OPTIONS = {

@@ -1,4 +1,4 @@
-"""Other people's programs read by IMAP: curl, mutt and mbsync, over 143 STARTTLS and 993."""
+"""Other people's programs read by IMAP: curl, mutt, neomutt and mbsync, over both ports."""
 
 from __future__ import annotations
 
@@ -24,22 +24,6 @@ def fill(server: TwistdServer, user: str) -> list[bytes]:
     for subject in (b"one", b"two", b"three"):
         server.send(user, MESSAGE % subject)
     return server.bodies(user)
-
-
-def subjects(server: TwistdServer, user: str, mailbox: str = "INBOX") -> dict[str, set[str]]:
-    """Tell the messages of a mailbox by subject, with their flags."""
-    told: dict[str, set[str]] = {}
-    with server.imap("imaps", user) as imap:
-        kind, said = imap.select(mailbox, readonly=True)
-        assert kind == "OK", said
-        if said == [b"0"]:
-            return {}
-        _, found = imap.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
-        for part in found:
-            if isinstance(part, tuple):
-                flags = part[0].decode().partition("FLAGS (")[2].partition(")")[0]
-                told[part[1].decode().split()[1]] = set(flags.split()) - {r"\Recent"}
-    return told
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -69,19 +53,21 @@ def test_curl(server: TwistdServer, user: str, run: Any, tmp_path: Path, way: st
     file.write_bytes(MESSAGE % b"draft")
     curl("Drafts", "--upload-file", file)
     assert server.bodies(user, "Drafts") == [file.read_bytes()]
-    assert subjects(server, user) == {"one": {r"\Flagged"}, "three": {r"\Seen"}}
+    assert server.subjects(user) == {"one": {r"\Flagged"}, "three": {r"\Seen"}}
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("program", ["mutt", "neomutt"])
 def test_mutt(
     server: TwistdServer,
     user: str,
     at_a_terminal: Any,
     private: Private,
     tmp_path: Path,
+    program: str,
     way: str,
 ) -> None:
-    """Mutt flags, reads, saves into a new mailbox, deletes, and goes."""
+    """Mutt and its descendant search, flag, read, move into a new mailbox, delete, and go."""
     kept = fill(server, user)
     piped = tmp_path / "piped"
     account = f"{way}://{quote(user, safe='')}@localhost:{server.installation.port(way)}/"
@@ -112,10 +98,10 @@ set pipe_decode = no
         f"<tag-pattern>~s two<enter><tag-prefix><pipe-message>cat >{piped}<enter>"
         "<untag-pattern>~A<enter><sync-mailbox><quit>"
     )
-    at_a_terminal(["mutt", "-F", settings, "-e", f'push "{keys}"'])
+    at_a_terminal([program, "-F", settings, "-e", f'push "{keys}"'])
     assert kept[1] in piped.read_bytes().replace(b"\n", b"\r\n")
-    assert set(subjects(server, user)) == {"two"}
-    assert subjects(server, user)["two"] >= {r"\Flagged"}
+    assert set(server.subjects(user)) == {"two"}
+    assert server.subjects(user)["two"] >= {r"\Flagged"}
     assert server.bodies(user, "Kept") == [kept[2]]
 
 
@@ -212,11 +198,11 @@ def test_mbsync(server: TwistdServer, user: str, run: Any, tmp_path: Path, way: 
         imap.append("There/Below", r"(\Seen)", None, MESSAGE % b"six")
         imap.append("INBOX", None, None, MESSAGE % b"seven")
     here.sync()
-    there = subjects(server, user)
+    there = server.subjects(user)
     assert set(there) == {"one", "three", "four", "seven"} == set(here.subjects("INBOX"))
     assert there["one"] == {r"\Flagged", r"\Seen"}
     assert here.subjects("INBOX")["three"] == {"R"}
-    assert set(subjects(server, user, "Here")) == {"five"}
+    assert set(server.subjects(user, "Here")) == {"five"}
     assert here.subjects("There/Below") == {"six": {"S"}}
     with server.imap("imaps", user) as imap:
         imap.store("1", "+FLAGS", r"(\Deleted)")
@@ -225,9 +211,9 @@ def test_mbsync(server: TwistdServer, user: str, run: Any, tmp_path: Path, way: 
     here.flag("Here", b"five", "ST")
     here.sync()
     here.sync()
-    assert subjects(server, user) == {"three": {r"\Answered"}, "four": {r"\Seen"}, "seven": set()}
+    assert server.subjects(user) == {"three": {r"\Answered"}, "four": {r"\Seen"}, "seven": set()}
     assert here.subjects("INBOX") == {"three": {"R"}, "four": {"S"}, "seven": set()}
-    assert here.subjects("Here") == {} == subjects(server, user, "Here")
+    assert here.subjects("Here") == {} == server.subjects(user, "Here")
     body = here.file("INBOX", b"seven").read_bytes()
     # mbsync adds a field of its own, to find a message again that it put somewhere
     assert body.replace(b"\n", b"\r\n").endswith(b"\r\n\r\n.first\r\n\r\n..\r\nl\xc3\xa4st\r\n")

@@ -1,4 +1,4 @@
-"""Other people's programs fetch mail by POP3: curl, mpop and fetchmail, over 110 STLS and 995."""
+"""Other people's programs fetch mail by POP3: curl, mpop, fetchmail and getmail."""
 
 from __future__ import annotations
 
@@ -110,4 +110,39 @@ poll localhost protocol POP3 port {server.installation.port(way)} uidl
     assert len(server.bodies(user)) == 3
     run([*command, "--nokeep", "--all"], environment=places)
     assert letters(box) == [b"one", b"two", b"three"] * 2
+    assert server.bodies(user) == []
+
+
+def test_getmail(
+    server: TwistdServer, user: str, run: Any, private: Private, tmp_path: Path
+) -> None:
+    """Getmail knows by UIDL what it has, and deletes when it is told to."""
+    fill(server, user)
+    box = tmp_path / "box"
+    settings = private(
+        "getmailrc",
+        f"""
+[retriever]
+type = SimplePOP3SSLRetriever
+server = localhost
+port = {server.installation.port("pop3s")}
+username = {user}
+password = {server.installation.password}
+ca_certs = {server.installation.certificate}
+[destination]
+# it writes no mailbox for root, whom tests may run as
+type = MDA_external
+allow_root_commands = true
+path = /bin/sh
+arguments = ("-c", "cat >>{box}")
+[options]
+read_all = false
+""",
+    )
+    command = ["getmail", "--getmaildir", tmp_path, "--rcfile", settings]
+    run(command)
+    assert letters(box) == [b"one", b"two", b"three"]
+    server.send(user, MESSAGE % b"four")
+    run([*command, "--delete"])
+    assert letters(box) == [b"one", b"two", b"three", b"four"]
     assert server.bodies(user) == []

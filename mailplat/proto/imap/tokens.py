@@ -380,8 +380,12 @@ class Tokens:
     # lists and literals
 
     def listed(self, read: Callable[[Tokens], T], *, empty: bool = False) -> list[T]:
-        """Read a list in parentheses, its members parted by single spaces."""
+        """Read a list in parentheses, its members parted by single spaces.
+
+        Some clients put a blank behind the opening one and one in front of the closing one.
+        """
         self.expect(b"(")
+        self.found(b" ")
         found: list[T] = []
         if empty and self.found(b")"):
             return found
@@ -390,6 +394,8 @@ class Tokens:
             if self.found(b")"):
                 return found
             self.space()
+            if self.found(b")"):
+                return found
 
     def announced(self) -> Announced | None:
         """The literal announced here, at the end of the text, whose bytes are still to come."""

@@ -36,6 +36,8 @@ OPEN = State.SELECTED
         (BEFORE, b"a1 LOGOUT", Logout(b"a1")),
         (BEFORE, b"a1 ID NIL", Id(b"a1")),
         (BEFORE, b"a1 ID ()", Id(b"a1")),
+        (BEFORE, b"a1 ID ( )", Id(b"a1")),
+        (AFTER, b'a ID ( "name" "x" )', Id(b"a", (("name", "x"),))),  # aioimaplib's
         (AFTER, b'a ID ("name" "x" "os" NIL)', Id(b"a", (("name", "x"), ("os", None)))),
         (BEFORE, b"a1 STARTTLS", StartTLS(b"a1")),
         (BEFORE, b"a1 AUTHENTICATE plain", Authenticate(b"a1", "PLAIN")),
