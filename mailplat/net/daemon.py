@@ -6,14 +6,25 @@ For scanners, milters, policy servers and what else listens on a socket beside t
         await talk.send(b"PING\n")
         answer = await talk.until(b"\n")
 
+Who has more to say later on than within one question, takes a talk and gives it back, maybe to be
+kept for the next one who comes::
+
+    talk = await daemon.take(seconds=5)
+    talk.limit(25, "HELO")
+    ...
+    await daemon.give_back(talk, keep=True)
+
 Invariants:
 
 - A talk ends within its seconds, waiting for a place and connecting included; then its connection
-  is closed, and whoever waits gets `Unavailable`.
+  is closed, and whoever waits gets `Unavailable`.  A talk that was taken has a limit for
+  each phase.
+- What is kept holds no place, and is closed after a while; one that closed or said something
+  meanwhile is never given to anybody.
 - No more than so many talks are under way at once; others wait for a place.
 - What is not read yet is bounded; a daemon that sends more is cut off.
 - Sending waits until the daemon took what was sent before.
-- Every error is `Unavailable`, and its reason begins with the daemon's endpoint.
+- Every error is `Unavailable`, and its reason begins with the daemon's endpoint, and the phase.
 """
 
 from __future__ import annotations
@@ -50,6 +61,8 @@ class Daemon:
         connections: Talks at once.
         connect: Seconds that connecting may take.
         most: Bytes that may have come and not been read.
+        idle: Connections that are kept for the next one who comes.
+        idle_seconds: How long they are.
 
     Raises:
         ConfigurationFault: It is no endpoint.
@@ -63,6 +76,8 @@ class Daemon:
         connections: int = 50,
         connect: float = 5.0,
         most: int = 65536,
+        idle: int = 0,
+        idle_seconds: float = 60.0,
     ) -> None:
         try:
             self._endpoint = clientFromString(reactor, where)
@@ -75,6 +90,9 @@ class Daemon:
         self._places = DeferredSemaphore(connections)
         self._connect = connect
         self._most = most
+        self._kept: list[Talk] = []
+        self._idle = idle
+        self._idle_seconds = idle_seconds
 
     @asynccontextmanager
     async def talk(self, seconds: float) -> AsyncIterator[Talk]:
@@ -87,12 +105,62 @@ class Daemon:
             Unavailable: There is no connection, no place for one, or the talk failed.
         """
         ends = self._reactor.seconds() + seconds
+        talk = await self._connected(ends, seconds)
+        try:
+            talk.end_at(ends, f"no answer in {seconds:g} s")
+            yield talk
+        finally:
+            await self.give_back(talk)
+
+    async def take(self, seconds: float, *, new: bool = False) -> Talk:
+        """Have a talk that lasts until it is given back; it has to be.
+
+        Args:
+            seconds: How long it may take to get one.
+            new: Whether it must not be one that was kept.
+
+        Raises:
+            Unavailable: There is no connection, or no place for one.
+        """
+        ends = self._reactor.seconds() + seconds
+        return await self._connected(ends, seconds, new=new)
+
+    async def give_back(self, talk: Talk, *, keep: bool = False) -> None:
+        """Have done with a talk.
+
+        Args:
+            talk: Which.
+            keep: Whether somebody else may go on with it.
+        """
+        try:
+            if keep and talk.quiet and len(self._kept) < self._idle:
+                talk.reused, talk.phase = True, ""
+                talk.limit(self._idle_seconds)
+                self._kept.append(talk)
+            else:
+                await talk.close()
+        finally:
+            self._places.release()
+
+    async def close(self) -> None:
+        """Close what is kept."""
+        kept, self._kept = self._kept, []
+        for talk in kept:
+            await talk.close()
+
+    async def _connected(self, ends: float, seconds: float, *, new: bool = True) -> Talk:
+        """Get a place, and a connection that is kept or new."""
         try:
             await self._places.acquire().addTimeout(seconds, self._reactor)
         except TimeoutError:
             raise Unavailable(f"{self.where}: no connection was free in {seconds:g} s") from None
         talk = Talk(self.where, self._reactor, self._most)
         try:
+            while self._kept and not new:
+                kept = self._kept.pop()
+                if kept.quiet:
+                    return kept
+                await kept.close()
             left = max(0.0, min(self._connect, ends - self._reactor.seconds()))
             try:
                 factory = Factory.forProtocol(lambda: talk)
@@ -103,14 +171,11 @@ class Daemon:
             except Exception as error:
                 late = isinstance(error, TimeoutError)
                 said = f"not connected in {left:g} s" if late else str(error)
-                raise Unavailable(f"{self.where}: {said}") from None
-            talk.end_at(ends, seconds)
-            yield talk
-        finally:
-            try:
-                await talk.close()
-            finally:
-                self._places.release()
+                raise Unavailable(f"{self.where}: connect: {said}") from None
+        except BaseException:
+            await self.give_back(talk)
+            raise
+        return talk
 
 
 @implementer(IPushProducer)
@@ -121,9 +186,17 @@ class Talk(Protocol):
         where: The daemon, for errors.
         reactor: Tells the time, and has threads.
         most: Bytes that may have come and not been read.
+
+    Attributes:
+        phase: What is being asked, for errors.
+        reused: Whether somebody else had it before.
+        memory: Whatever has to stay with the connection.
     """
 
     def __init__(self, where: str, reactor: Any, most: int) -> None:
+        self.phase = ""
+        self.reused = False
+        self.memory: Any = None
         self._where = where
         self._reactor = reactor
         self._most = most
@@ -141,6 +214,17 @@ class Talk(Protocol):
     def heard(self) -> bool:
         """Whether there is something to read, or never will be."""
         return bool(self._data) or self._over is not None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the connection is there, and the daemon said nothing that was not read."""
+        return self._connected and not self.heard
+
+    async def some(self) -> bytes:
+        """Read what there is; waits for at least one byte."""
+        while not self._data:
+            await self._more()
+        return self._take(len(self._data))
 
     async def until(self, end: bytes) -> bytes:
         """Read up to these bytes, and drop them."""
@@ -216,16 +300,38 @@ class Talk(Protocol):
 
     # How it ends.
 
-    def end_at(self, when: float, seconds: float) -> None:
-        """Fail at this moment of the reactor's clock, which are so many seconds in all."""
-        late = Unavailable(f"no answer in {seconds:g} s")
+    def limit(self, seconds: float, phase: str = "") -> None:
+        """Begin a phase that may take so many seconds from now on."""
+        self.phase = phase
+        self.end_at(self._reactor.seconds() + seconds, f"no answer in {seconds:g} s")
+
+    def unlimited(self) -> None:
+        """Nothing is asked: no time is limited."""
+        self._stop_timer()
+
+    def end_at(self, when: float, why: str) -> None:
+        """Fail at this moment of the reactor's clock, for this reason."""
+        self._stop_timer()
+        late = Unavailable(why)
         delay = max(0.0, when - self._reactor.seconds())
         self._timer = self._reactor.callLater(delay, self._end, late)
 
-    async def close(self) -> None:
-        """Have done with it: the socket is closed when this returns."""
+    def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+
+    async def hang_up(self, seconds: float) -> None:
+        """Close in good order: what was sent arrives first, if it does within some seconds."""
+        if self._over is None and self._connected:
+            self.limit(seconds)
+            wire: Any = self.transport
+            wire.unregisterProducer()
+            wire.loseConnection()
+            await self._lost
+
+    async def close(self) -> None:
+        """Have done with it: the socket is closed when this returns."""
+        self._stop_timer()
         self._end(ConnectionLost())
         if self._connected:
             await self._lost
@@ -244,7 +350,8 @@ class Talk(Protocol):
         said = str(self._over)
         if isinstance(self._over, ConnectionDone):
             said = f"it closed the connection after {len(self._data)} bytes of an answer"
-        raise Unavailable(f"{self._where}: {said}")
+        phase = f"{self.phase}: " if self.phase else ""
+        raise Unavailable(f"{self._where}: {phase}{said}")
 
     async def _more(self) -> None:
         """Wait for more bytes."""

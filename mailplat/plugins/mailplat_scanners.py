@@ -1,4 +1,4 @@
-"""The filters that ask somebody else's daemon: ``clamd``, ``spamd``, ``rspamd``, ``mta_hook``.
+"""The filters that ask somebody else's daemon: scanners, web services, milters.
 
 twistd imports every plugin module before it starts anything, so this one is light: a filter's
 own module is imported when a configuration names it.
@@ -13,7 +13,7 @@ from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin, IOptionsPlugin
 from mailplat.model.errors import ConfigurationFault
 
-__all__ = ["clamd", "mta_hook", "rspamd", "spamd"]
+__all__ = ["clamd", "milter", "mta_hook", "rspamd", "spamd"]
 
 
 @implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
@@ -94,6 +94,25 @@ class MtaHookPlugin:
         return MtaHookFilter(name, argument, settings.options, settings)
 
 
+@implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
+class MilterPlugin:
+    """``milter:unix:/run/opendkim/opendkim.sock``: a milter, at an endpoint of Twisted's."""
+
+    prefix = "milter"
+
+    def options(self) -> type:
+        """See `IOptionsPlugin.options`."""
+        from mailplat.filters.milter import MilterOptions
+
+        return MilterOptions
+
+    def filter(self, name: str, argument: str, settings: FilterSettings) -> IFilter:
+        """Take the endpoint."""
+        from mailplat.filters.milter import MilterFilter
+
+        return MilterFilter(name, argument, settings.options, settings)
+
+
 def _check_url(prefix: str, url: str) -> None:
     from urllib.parse import urlsplit
 
@@ -111,3 +130,4 @@ clamd = ClamdPlugin()
 spamd = SpamdPlugin()
 rspamd = RspamdPlugin()
 mta_hook = MtaHookPlugin()
+milter = MilterPlugin()
