@@ -58,10 +58,13 @@ class StsFile:
 
     Args:
         path: The database; it is made where there is none.
+
+    Attributes:
+        path: The same.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def load(self, now: int, most: int) -> list[KeptPolicy]:
         """Read the policies that hold, at most so many, those that came last; drop the others."""
@@ -93,7 +96,7 @@ class StsFile:
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         """Give one transaction; policies come seldom enough for a connection each."""
-        database = sqlite3.connect(self._path, timeout=_WAIT)
+        database = sqlite3.connect(self.path, timeout=_WAIT)
         try:
             with database:
                 database.execute(_SCHEMA)

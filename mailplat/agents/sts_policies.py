@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from mailplat.agents.sts_file import KeptPolicy, StsFile
 from mailplat.interfaces.resolver import IResolver
-from mailplat.model.errors import Unavailable
+from mailplat.model.errors import ConfigurationFault, Unavailable
 from mailplat.net.timed_cache import TimedCache
 from mailplat.net.web import WebAnswer
 from mailplat.proto.mta_sts import BadPolicy, Mode, StsPolicy, policy_url, read_policy, record_id
@@ -126,8 +126,15 @@ class StsPolicies:
         self._refreshing: Deferred[None] | None = None
 
     async def open(self) -> None:
-        """Read what was kept."""
-        await self.reload()
+        """Read what was kept.
+
+        Raises:
+            ConfigurationFault: It cannot be read.
+        """
+        try:
+            await self.reload()
+        except sqlite3.Error as error:
+            raise ConfigurationFault(f"{self._file.path}: {error}") from error
         self._next = self._reactor.callLater(self._options.every, self._look)
 
     async def reload(self) -> None:

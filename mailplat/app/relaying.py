@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mailplat.agents.smtp import RelayAgent, RelayOptions, Smarthost
+from mailplat.agents.sts_policies import StsPolicies
 from mailplat.agents.tls_demands import TLSPolicy
+from mailplat.agents.tls_notes import TLSNotes
+from mailplat.app.outgoing_tls import tls_entries
 from mailplat.config.options import Configuration
 from mailplat.config.sections.relay import SmarthostOptions
 from mailplat.config.sections.routing import RelayHostOptions
@@ -63,6 +66,9 @@ def make_relay(
     hostname: str,
     resolver: IResolver,
     host: Smarthost | None = None,
+    *,
+    policies: StsPolicies | None = None,
+    notes: TLSNotes | None = None,
 ) -> RelayAgent:
     """Make the agent that brings mail to other servers; its `close` ends its connections.
 
@@ -72,6 +78,8 @@ def make_relay(
         hostname: The server's own name.
         resolver: Asks DNS.
         host: The server that takes all of it; None for what ``[smarthost]`` says.
+        policies: What domains demand by MTA-STS.
+        notes: Takes note of what came of TLS.
 
     Raises:
         ConfigurationFault: A file cannot be used, or options contradict each other.
@@ -107,6 +115,8 @@ def make_relay(
                 transfers=options.max_mails,
             ),
             tls=tls,
+            tls_entries=tls_entries(configuration),
+            dane=options.dane,
             smarthost=smarthost,
             port=options.port,
             connect=options.connect_timeout,
@@ -115,6 +125,8 @@ def make_relay(
             domains=options.parallel_domains,
             dead_time=options.dead_time,
         ),
+        policies=policies,
+        notes=notes,
     )
 
 

@@ -66,6 +66,7 @@ def make_server(
             parts.filtering.shared.watchdog,
             parts.filtering.shared.threads,
             filters,
+            *([parts.policies] if parts.policies is not None else []),
             ClosingAgents(parts.agents),
             parts.runner,
             Control(

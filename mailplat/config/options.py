@@ -19,6 +19,7 @@ from mailplat.config.sections.mail import (
     RoutesOptions,
     StoreOptions,
 )
+from mailplat.config.sections.outgoing_tls import MtaStsOptions, TLSPolicyOptions
 from mailplat.config.sections.protocols import POP3Options, SMTPOptions
 from mailplat.config.sections.queue import AgentOptions, QueueOptions
 from mailplat.config.sections.relay import RelayOptions, ResolverOptions, SmarthostOptions
@@ -87,6 +88,12 @@ class Configuration:
         (), name="agent", meaning="Delivery agents besides the one for mailboxes here."
     )
     relay: RelayOptions = option(RelayOptions(), meaning="Bringing mail to other servers.")
+    tls_policies: tuple[TLSPolicyOptions, ...] = option(
+        (), name="tls_policy", meaning="What is asked of TLS with the servers of some domains."
+    )
+    mta_sts: MtaStsOptions = option(
+        MtaStsOptions(), meaning="Policies of TLS that domains publish on web servers."
+    )
     smarthost: SmarthostOptions = option(
         SmarthostOptions(), meaning="One server that takes all mail for others."
     )

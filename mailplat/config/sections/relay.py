@@ -33,9 +33,16 @@ class RelayOptions:
         meaning="`opportunistic` takes TLS where it is offered, whoever the server is, and goes "
         "in clear where that fails; `required` never goes in clear; `verified` also wants the "
         "server's name in a certificate of a known authority. By default `opportunistic`, and "
-        "`verified` to a smarthost.",
+        "`verified` to a smarthost. What a domain publishes (DANE, MTA-STS) may raise it, a "
+        "`[[tls_policy]]` replaces it.",
         precedent="Postfix smtp_tls_security_level (may); RFC 7435",
         example="required",
+    )
+    dane: bool = option(
+        True,
+        meaning="Whether a server has to prove to be the one whose certificate DNS names. Works "
+        "with `resolver.validators` only.",
+        precedent="RFC 7672; Postfix smtp_tls_security_level (dane)",
     )
     tls_version: TLSVersion = option(
         TLSVersion.TLS12, meaning="The oldest TLS that is spoken with other servers."
