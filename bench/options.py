@@ -22,6 +22,7 @@ SUBJECTS = (
     "arrival",
     "pop3",
     "smtp",
+    "relay",
     "idle",
     "watched",
     "dying",
@@ -83,6 +84,7 @@ class Options:
         peer_pop3: POP3 in clear.
         peer_smtp: Where to deliver beside us; mail is counted by ``peer_imap``.
         peer_maildir: The folder of the Maildir of ``peer_imap``'s user.
+        peer_postfix: Whether to run a Postfix of the bench's own beside our relay.
         peer_processes: A regular expression for the command lines of the IMAP peer.
     """
 
@@ -100,6 +102,7 @@ class Options:
     peer_pop3: Login | None
     peer_smtp: tuple[Relay, ...]
     peer_maildir: Path | None
+    peer_postfix: bool
     peer_processes: str
 
     def command(self, subject: str) -> str:
@@ -120,6 +123,8 @@ class Options:
         ]
         if "--peer-smtp" in _PEERS.get(subject, ()):
             words += [f"--peer-smtp {relay}" for relay in self.peer_smtp]
+        if "--peer-postfix" in _PEERS.get(subject, ()) and self.peer_postfix:
+            words.append("--peer-postfix")
         return " ".join(words)
 
 
@@ -131,6 +136,7 @@ _PEERS = {
     "smtp": ("--peer-imap", "--peer-smtp"),
     "idle": ("--peer-imap", "--peer-imaps"),
     "watched": ("--peer-imap", "--peer-smtp"),
+    "relay": ("--peer-postfix",),
 }
 """Which peers the subjects are beside."""
 
@@ -177,6 +183,7 @@ def read_options(words: Sequence[str]) -> Options:
         "of the IMAP server; may be repeated",
     )
     add("--peer-maildir", type=Path, help="the Maildir of the IMAP server's user")
+    add("--peer-postfix", action="store_true", help="run a Postfix beside our relay; as root")
     add(
         "--peer-processes",
         default=r"^dovecot|imap-login|/imap$|^imap|dovecot/",
@@ -206,5 +213,6 @@ def read_options(words: Sequence[str]) -> Options:
         peer_pop3=got.peer_pop3,
         peer_smtp=tuple(got.peer_smtp),
         peer_maildir=got.peer_maildir,
+        peer_postfix=got.peer_postfix,
         peer_processes=got.peer_processes,
     )

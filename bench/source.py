@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 
 from bench.clients import connect, trusting
@@ -30,11 +31,7 @@ class _Sender:
 
     def __init__(self, options: argparse.Namespace, body: bytes) -> None:
         self._body = body
-        self._commands = b"MAIL FROM:<bench@elsewhere.example>\r\n"
-        for recipient in options.recipients:
-            self._commands += b"RCPT TO:<%b>\r\n" % recipient.encode("ascii")
-        self._commands += b"DATA\r\n"
-        self._replies = 2 + len(options.recipients)
+        self._mail = b"MAIL FROM:<%b>\r\n" % options.sender.encode("ascii")
         self._wire = connect(options.host, options.port)
         self._buffer = b""
         self._expect(1, b"220")
@@ -43,11 +40,16 @@ class _Sender:
             self._say(b"STARTTLS\r\n", b"220")
             self._wire = trusting().wrap_socket(self._wire)
             self._say(b"EHLO bench.example\r\n", b"250")
+        if options.login:
+            user, _, password = options.login.partition(":")
+            plain = b64encode(b"\0%b\0%b" % (user.encode(), password.encode()))
+            self._say(b"AUTH PLAIN %b\r\n" % plain, b"235")
 
-    def send(self) -> None:
+    def send(self, recipients: Sequence[str]) -> None:
         """Send one mail."""
-        self._wire.sendall(self._commands)
-        self._expect(self._replies, b"354")
+        people = b"".join(b"RCPT TO:<%b>\r\n" % one.encode("ascii") for one in recipients)
+        self._wire.sendall(b"%b%bDATA\r\n" % (self._mail, people))
+        self._expect(2 + len(recipients), b"354")
         self._say(self._body, b"250")
 
     def close(self) -> None:
@@ -88,6 +90,9 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--size", type=int, default=4096, help="bytes of a mail")
     add("--keep", action="store_true", help="send all mails of a session over one connection")
     add("--tls", action="store_true", help="use STARTTLS")
+    add("--in-turn", action="store_true", help="send each mail to the next of the recipients")
+    add("--login", metavar="USER:PASSWORD", help="log in by PLAIN")
+    add("--sender", default="bench@elsewhere.example", help="the reverse path (%(default)s)")
     options = parser.parse_args(words)
     line = b"x" * 78 + b"\r\n"
     text = line * max(1, (options.size - 100) // len(line))
@@ -99,9 +104,10 @@ def main(words: Sequence[str] | None = None) -> None:
     def work() -> None:
         sender: _Sender | None = None
         try:
-            while next(numbers) < options.messages:
+            while (number := next(numbers)) < options.messages:
                 sender = sender or _Sender(options, body)
-                sender.send()
+                to = options.recipients
+                sender.send([to[number % len(to)]] if options.in_turn else to)
                 if not options.keep:
                     sender.close()
                     sender = None
