@@ -37,3 +37,10 @@ class ResolverLookups:
     async def ptr(self, address: str) -> Sequence[str]:
         """See `Lookups.ptr`."""
         return (await self._resolver.ptr(address)).records
+
+    async def exists(self, name: str) -> bool:
+        """Tell whether a name has addresses or mail exchangers (RFC 9091 §2)."""
+        for ask in (self._resolver.a, self._resolver.aaaa, self._resolver.mx):
+            if (await ask(name)).records:
+                return True
+        return False

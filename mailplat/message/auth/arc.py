@@ -67,6 +67,7 @@ class Chain:
         domain: Who sealed last; ``""`` if that cannot be read.
         ended: Whether the newest seal says that the chain failed: it cannot go on.
         reason: Why it fails.
+        sealers: The domain and the selector of each seal, the oldest first; of chains that pass.
     """
 
     result: Result
@@ -74,6 +75,7 @@ class Chain:
     domain: str = ""
     ended: bool = False
     reason: str = ""
+    sealers: tuple[tuple[str, str], ...] = ()
 
     @property
     def finding(self) -> Finding:
@@ -150,7 +152,8 @@ class ChainVerifier:
                 await self._check_seal(count, texts)
         except _Broken as broken:
             return Chain(Result.FAIL, self._links, domain, ended, str(broken))
-        return Chain(Result.PASS, self._links, domain)
+        sealers = tuple((seal.domain, seal.selector) for seal, _ in self._seals)
+        return Chain(Result.PASS, self._links, domain, sealers=sealers)
 
     def _read(self) -> None:
         """Take the sets apart, and check what needs no key."""

@@ -1,4 +1,4 @@
-"""DMARC: whether a message is from the domain that readers see in From (RFC 7489).
+"""DMARC: whether a message is from the domain that readers see in From (RFC 7489, RFC 9091).
 
 Invariants:
 
@@ -10,9 +10,10 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 from mailplat.message import addresses, headers
 from mailplat.message.auth.dkim import Texts, Verified
@@ -22,6 +23,9 @@ from mailplat.message.auth.spf import Checked
 from mailplat.model.errors import Unavailable
 
 __all__ = ["Evaluated", "Policy", "Record", "author_domains", "evaluate", "read_record"]
+
+Exists = Callable[[str], Awaitable[bool]]
+"""Tells whether the DNS has addresses or mail exchangers of a name; may raise `Unavailable`."""
 
 _LARGEST_HEADER = 1024 * 1024
 """Bytes of a header that is looked through for From."""
@@ -48,6 +52,10 @@ class Record:
         strict_dkim: Whether DKIM must be of the very domain.
         strict_spf: Whether SPF must be.
         percent: Of how many messages in a hundred the policy is wanted for.
+        for_missing: For domains below it that do not exist; None where nothing is said of them
+            (RFC 9091 §3.2).
+        reports_to: Where aggregate reports are wanted: URIs as they stand there (``rua``).
+        failure_options: When reports of single failures are wanted (``fo``).
     """
 
     policy: Policy
@@ -55,6 +63,9 @@ class Record:
     strict_dkim: bool = False
     strict_spf: bool = False
     percent: int = 100
+    for_missing: Policy | None = None
+    reports_to: str = ""
+    failure_options: str = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,10 @@ class Evaluated:
             because From is made to be more than anyone would check.
         published: What the domain says.
         reason: Why.
+        record: The record that it comes from; None if there is none.
+        record_domain: Whose record that is: the domain, or the one above that was registered.
+        dkim_aligned: Whether DKIM vouches for the domain,
+        spf_aligned: and whether SPF does.
     """
 
     result: Result
@@ -75,6 +90,15 @@ class Evaluated:
     policy: Policy = Policy.NONE
     published: Policy = Policy.NONE
     reason: str = ""
+    record: Record | None = None
+    record_domain: str = ""
+    dkim_aligned: bool = False
+    spf_aligned: bool = False
+
+    @property
+    def sampled_out(self) -> bool:
+        """Whether the message is one of those that the policy is not wanted for (``pct``)."""
+        return self.result is Result.FAIL and self.policy is not self.published
 
     @property
     def finding(self) -> Finding:
@@ -120,7 +144,10 @@ def read_record(found: Sequence[bytes]) -> Record | None:
         policy if below is None else below,
         tags.get("adkim", "r").lower() == "s",
         tags.get("aspf", "r").lower() == "s",
-        min(100, int(percent)) if percent.isascii() and percent.isdigit() else 100,
+        min(100, int(percent[:9])) if percent.isascii() and percent.isdigit() else 100,
+        _policy(tags.get("np")),
+        tags.get("rua", ""),
+        tags.get("fo", "0"),
     )
 
 
@@ -136,6 +163,7 @@ async def evaluate(
     texts: Texts,
     organisation: Callable[[str], str],
     draw: float = 0.0,
+    exists: Exists | None = None,
 ) -> Evaluated:
     """Hold a message against the policies of the domains in its From.
 
@@ -147,6 +175,7 @@ async def evaluate(
         organisation: Gives the organisational domain of a domain.
         draw: A number from 0 up to 100, by chance: which messages policies for a percentage
             are wanted for (RFC 7489 §6.6.4).
+        exists: Tells whether a domain has addresses or mail exchangers; without it all do.
     """
     domains = author_domains(header) if len(header) <= _LARGEST_HEADER else None
     if domains is None or len(domains) > _MOST_DOMAINS:
@@ -156,7 +185,8 @@ async def evaluate(
         return Evaluated(Result.PERMERROR, reason="no domain in From")
     signatures = list(dkim)
     found = [
-        await _evaluated(domain, signatures, spf, texts, organisation, draw) for domain in domains
+        await _evaluated(domain, signatures, spf, texts, organisation, draw, exists)
+        for domain in domains
     ]
     return max(found, key=lambda one: (_WORST.index(one.result), one.policy))
 
@@ -171,6 +201,7 @@ async def _evaluated(
     texts: Texts,
     organisation: Callable[[str], str],
     draw: float,
+    exists: Exists | None,
 ) -> Evaluated:
     above = organisation(domain)
     try:
@@ -178,25 +209,44 @@ async def _evaluated(
         below = record is None and above != domain
         if below:
             record = read_record(await texts(f"_dmarc.{above}"))
+        missing = (
+            below
+            and record is not None
+            and record.for_missing is not None
+            and exists is not None
+            and not await exists(domain)
+        )
     except Unavailable:
         return Evaluated(Result.TEMPERROR, domain, reason="policy cannot be asked for now")
     if record is None:
         return Evaluated(Result.NONE, domain)
     published = record.for_subdomains if below else record.policy
+    if missing and record.for_missing is not None:
+        published = record.for_missing
 
     def aligned(other: str, strict: bool) -> bool:
         return other == domain or (not strict and organisation(other) == above)
 
-    results = {one.result for one in dkim if one.domain and aligned(one.domain, record.strict_dkim)}
+    by_dkim = {one.result for one in dkim if one.domain and aligned(one.domain, record.strict_dkim)}
+    by_spf: set[Result] = set()
     if spf is not None:
         sender = ascii_domain(spf.domain)
         if sender is not None and aligned(sender, record.strict_spf):
-            results.add(spf.result)
-    if Result.PASS in results:
-        return Evaluated(Result.PASS, domain, published=published)
-    if Result.TEMPERROR in results:
-        return Evaluated(Result.TEMPERROR, domain, published=published, reason="undecided for now")
+            by_spf.add(spf.result)
+    made = partial(
+        Evaluated,
+        domain=domain,
+        published=published,
+        record=record,
+        record_domain=above if below else domain,
+        dkim_aligned=Result.PASS in by_dkim,
+        spf_aligned=Result.PASS in by_spf,
+    )
+    if Result.PASS in by_dkim | by_spf:
+        return made(Result.PASS)
+    if Result.TEMPERROR in by_dkim | by_spf:
+        return made(Result.TEMPERROR, reason="undecided for now")
     wanted = published
     if wanted is not Policy.NONE and draw >= record.percent:
         wanted = Policy(wanted - 1)  # the next milder one (RFC 7489 §6.6.4)
-    return Evaluated(Result.FAIL, domain, wanted, published, f"policy is {published.name.lower()}")
+    return made(Result.FAIL, policy=wanted, reason=f"policy is {published.name.lower()}")

@@ -43,7 +43,14 @@ def spf(domain: str, result: Result = PASS) -> Checked:
             [b"v=DMARC1; p=quarantine; adkim=s; aspf=s; pct=20; x-new=1;"],
             Record(Policy.QUARANTINE, Policy.QUARANTINE, True, True, 20),
         ),
-        ([b"v=DMARC1; p=what; rua=mailto:a@b"], Record(Policy.NONE, Policy.NONE)),
+        (
+            [b"v=DMARC1; p=what; rua=mailto:a@b"],
+            Record(Policy.NONE, Policy.NONE, reports_to="mailto:a@b"),
+        ),
+        (
+            [b"v=DMARC1; p=none; np=reject; fo=1:d"],
+            Record(Policy.NONE, Policy.NONE, for_missing=Policy.REJECT, failure_options="1:d"),
+        ),
         ([b"v=DMARC1; p=reject; pct=x"], Record(Policy.REJECT, Policy.REJECT)),
         ([b"v=DMARC1; p=reject; pct=999"], Record(Policy.REJECT, Policy.REJECT)),
         ([b"other", REJECT], Record(Policy.REJECT, Policy.REJECT)),
@@ -157,3 +164,38 @@ def test_a_second_from_does_not_help(run: Any, texts: Any) -> None:
 def test_organisations(domain: str, expected: str) -> None:
     """The public suffix list says where registration ends."""
     assert organisation(domain) == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "there", "policy"),
+    [
+        (b"v=DMARC1; p=none; np=reject", False, Policy.REJECT),
+        (b"v=DMARC1; p=none; np=reject", True, Policy.NONE),
+        (b"v=DMARC1; p=none; sp=quarantine; np=reject", True, Policy.QUARANTINE),
+        (b"v=DMARC1; p=reject; sp=none; np=quarantine", False, Policy.QUARANTINE),
+        (b"v=DMARC1; p=none; sp=quarantine", False, Policy.QUARANTINE),
+    ],
+)
+def test_domains_that_do_not_exist(
+    record: bytes, there: bool, policy: Policy, run: Any, texts: Any
+) -> None:
+    """A domain that does not exist below another may have a policy of its own (RFC 9091)."""
+
+    async def exists(domain: str) -> bool:
+        assert domain == "mail.example.org"
+        return there
+
+    asked = texts({"_dmarc.example.org": record})
+    found = run(evaluate(FROM, [], None, asked, organisation, exists=exists))
+    assert (found.result, found.policy, found.record_domain) == (FAIL, policy, "example.org")
+
+
+def test_what_reports_tell(run: Any, texts: Any) -> None:
+    """Alignment of both methods is told apart, and whether the policy was not wanted."""
+    asked = texts({"_dmarc.example.org": REJECT + b"; pct=10"})
+    found = run(evaluate(FROM, [dkim("example.org")], spf("example.com"), asked, organisation))
+    assert (found.dkim_aligned, found.spf_aligned, found.sampled_out) == (True, False, False)
+    found = run(evaluate(FROM, [dkim("x.example")], spf("example.org"), asked, organisation, 50.0))
+    assert (found.dkim_aligned, found.spf_aligned, found.sampled_out) == (False, True, False)
+    found = run(evaluate(FROM, [], None, asked, organisation, 50.0))
+    assert (found.dkim_aligned, found.spf_aligned, found.sampled_out) == (False, False, True)
