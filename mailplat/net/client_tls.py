@@ -82,9 +82,8 @@ class ClientContexts:
         # weak encryption is better than none where nothing is proved anyhow (RFC 7435 §3)
         self._opportunistic = _context(minimum, _OLD)
         self._verified = _context(minimum, CIPHERS)
-        self._verified.set_verify(SSL.VERIFY_PEER, _note)
+        self._verified.set_verify(SSL.VERIFY_PEER)
         self._observed = _context(minimum, _OLD)
-        self._observed.set_verify(SSL.VERIFY_PEER, _note_and_go_on)
         if identity is not None:
             self._show(identity)
         for context in (self._verified, self._observed):
@@ -140,21 +139,6 @@ def _trust(context: SSL.Context, authorities: Path) -> None:
         ) from error
 
 
-def _note(connection: SSL.Connection, _: X509, error: int, depth: int, good: int) -> bool:
-    """Note in the handshake what is wrong with the chain."""
-    tls = connection.get_app_data()
-    if not good and isinstance(tls, ClientTLS):
-        tls.note(error)
-    return bool(good)
-
-
-def _note_and_go_on(
-    connection: SSL.Connection, certificate: X509, error: int, depth: int, good: int
-) -> bool:
-    _note(connection, certificate, error, depth, good)
-    return True
-
-
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTLS:
     """TLS of one connection, as Twisted's ``startTLS`` takes it.
@@ -181,12 +165,14 @@ class ClientTLS:
         self._names = names
         self._observed = observed
         self._dane = dane
+        self._chained = dane is None and (verified or observed)
         self._connection: SSL.Connection | None = None
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Begin TLS."""
         connection = self._connection = SSL.Connection(self._context, None)
-        connection.set_app_data(self)
+        if self._chained:
+            connection.set_verify(SSL.VERIFY_PEER, self._judge)
         if not _is_address(self._host):  # no literals in SNI (RFC 6066 §3)
             connection.set_tlsext_host_name(self._host.encode("ascii"))
         return connection
@@ -202,11 +188,16 @@ class ClientTLS:
             self.flaw = self._flaw()
         return self.flaw.text if self.verified and self.flaw is not None else ""
 
-    def note(self, error: int) -> None:
-        """Note what OpenSSL finds wrong with the chain, by its number."""
-        kind = FlawKind.EXPIRED if error in _BAD_DATES else FlawKind.UNTRUSTED
-        if self.flaw is None:
-            self.flaw = Flaw(kind, "no authority that is known vouches for its certificate")
+    def _judge(self, _: SSL.Connection, __: X509, error: int, depth: int, good: int) -> bool:
+        """Hear what OpenSSL finds in the chain; tell whether the handshake goes on."""
+        if not good and self.flaw is None:
+            expired = error in _BAD_DATES
+            self.flaw = Flaw(
+                FlawKind.EXPIRED if expired else FlawKind.UNTRUSTED,
+                "no authority that is known vouches for its certificate"
+                + (", which is out of date" if expired else ""),
+            )
+        return bool(good) or not self.verified
 
     def _flaw(self) -> Flaw | None:
         assert self._connection is not None
