@@ -54,4 +54,7 @@ def _answer(question: bytes, hosts: Mapping[str, str]) -> bytes:
         record = dns.Record_A(hosts[domain], ttl=3600)
     if record is not None:
         answer.answers.append(dns.RRHeader(name.encode(), query.type, dns.IN, 3600, record))
+    else:  # what is not there is remembered by this (RFC 2308 §5)
+        nothing: Any = dns.Record_SOA(b"ns.example", b"root.example", minimum=3600, ttl=3600)
+        answer.authority.append(dns.RRHeader(b"example", dns.SOA, dns.IN, 3600, nothing))
     return bytes(answer.toStr())

@@ -24,7 +24,18 @@ from mailplat.spool.records import (
     write_targets,
 )
 
-__all__ = ["NewRow", "Settled", "accept", "block", "hold", "remove", "reroute", "retry", "settle"]
+__all__ = [
+    "NewRow",
+    "Settled",
+    "Settling",
+    "accept",
+    "block",
+    "hold",
+    "remove",
+    "reroute",
+    "retry",
+    "settle",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,21 @@ class NewRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Settling:
+    """What is to be noted of one mail.
+
+    Attributes:
+        queue_id: Its name.
+        settlement: What came of an attempt.
+        reports: Its reports, ready to be written.
+    """
+
+    queue_id: str
+    settlement: Settlement
+    reports: Sequence[NewRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """What a settlement, or a removal, did.
 
@@ -75,6 +101,11 @@ class Settled:
 
 def accept(db: sqlite3.Connection, mail: NewRow) -> None:
     """Write a mail; one of that name is not there yet."""
+    _refresh(db, _accept(db, mail))
+
+
+def _accept(db: sqlite3.Connection, mail: NewRow) -> set[int]:
+    """Write a mail; give the lanes that it waits in."""
     cursor = db.execute(
         "INSERT INTO mail (queue_id, sender, parameters, arrived, size, held, deadline, in_file)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -93,20 +124,45 @@ def accept(db: sqlite3.Connection, mail: NewRow) -> None:
     assert row is not None
     if mail.data is not None:
         db.execute("INSERT INTO body (mail, data) VALUES (?, ?)", (row, mail.data))
-    _refresh(db, _add(db, row, mail.pending, mail.sender.priority))
+    return _add(db, row, mail.pending, mail.sender.priority)
 
 
-def settle(
-    db: sqlite3.Connection, queue_id: str, settlement: Settlement, reports: Iterable[NewRow]
-) -> Settled:
-    """Note what came of an attempt; see `IQueueSpool.settle`."""
+def settle(db: sqlite3.Connection, settling: Iterable[Settling]) -> list[Settled]:
+    """Note what came of attempts; see `IQueueSpool.settle`."""
+    touched: set[int] = set()
+    done = [_end(db, one, touched) or _settle(db, one, touched) for one in settling]
+    _refresh(db, touched)
+    return done
+
+
+def _end(db: sqlite3.Connection, one: Settling, touched: set[int]) -> Settled | None:
+    """Note that the only recipient of an attempt is done with; None where there is more to it."""
+    settlement = one.settlement
+    if len(settlement.outcomes) != 1 or settlement.added or one.reports or settlement.held:
+        return None
+    ((recipient, outcome),) = settlement.outcomes.items()
+    if isinstance(outcome, Deferred) or settlement.deadline is not None:
+        return None
+    found = db.execute(_ONE, (one.queue_id, *_named(recipient))).fetchall()
+    if len(found) != 1:
+        return None
+    ((row, in_file, recipient_row, lane, others),) = found
+    touched.add(lane)
+    db.execute("DELETE FROM recipient WHERE id = ?", (recipient_row,))
+    if others:
+        return Settled(1)
+    return _forget(db, row, one.queue_id if in_file else "")
+
+
+def _settle(db: sqlite3.Connection, one: Settling, touched: set[int]) -> Settled:
+    """Note anything; the lanes whose recipients change are added to ``touched``."""
+    queue_id, settlement = one.queue_id, one.settlement
     found = db.execute(
         f"SELECT id, held, in_file, {_PRIORITY} FROM mail WHERE queue_id = ?", (queue_id,)
     ).fetchone()
     if found is None:
         return Settled()
     row, held, in_file, priority = found
-    touched: set[int] = set()
     known = 0
     for recipient, outcome in settlement.outcomes.items():
         where = (row, *_named(recipient))
@@ -142,14 +198,18 @@ def settle(
         db.execute("UPDATE mail SET deadline = ? WHERE id = ?", (settlement.deadline, row))
     if settlement.held:
         hold(db, [row], True, 0)
-    for report in reports:
-        accept(db, report)
-    _refresh(db, touched)
+    for report in one.reports:
+        touched |= _accept(db, report)
     if db.execute("SELECT 1 FROM recipient WHERE mail = ? LIMIT 1", (row,)).fetchone():
         return Settled(1)
+    return _forget(db, row, queue_id if in_file else "")
+
+
+def _forget(db: sqlite3.Connection, row: int, file: str) -> Settled:
+    """Remove a mail that has no recipients any more."""
     db.execute("DELETE FROM mail WHERE id = ?", (row,))
     db.execute("DELETE FROM body WHERE mail = ?", (row,))
-    return Settled(1, (queue_id,) if in_file else ())
+    return Settled(1, (file,) if file else ())
 
 
 def block(
@@ -239,6 +299,14 @@ _DUE = (
     " coalesce(json_extract(parameters, '$.hold_until'), 0)) FROM mail WHERE id = :row)"
 )
 """The time at once: of a mail with a time of release, not before that (RFC 4865 §4)."""
+
+_ONE = (
+    "SELECT m.id, m.in_file, r.id, r.lane,"
+    " EXISTS (SELECT 1 FROM recipient o WHERE o.mail = m.id AND o.id <> r.id)"
+    " FROM mail m JOIN recipient r ON r.mail = m.id"
+    " WHERE m.queue_id = ? AND r.local = ? AND r.domain = ? AND r.notify = ? AND r.original = ?"
+)
+"""A recipient of a mail, and whether there are others."""
 
 _NAMED = "mail = ? AND local = ? AND domain = ? AND notify = ? AND original = ?"
 

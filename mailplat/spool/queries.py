@@ -15,7 +15,7 @@ from mailplat.interfaces.spool import Lane, LaneState, Pending, Selection, Spool
 from mailplat.spool.records import read_last, read_recipient, read_sender, read_targets
 
 __all__ = [
-    "body_of",
+    "bodies_of",
     "due",
     "existing",
     "files",
@@ -157,13 +157,18 @@ def existing(db: sqlite3.Connection, rows: Sequence[int]) -> list[int]:
     return [row for row in rows if row in there]
 
 
-def body_of(db: sqlite3.Connection, queue_id: str) -> tuple[int, bytes | None] | None:
-    """Read the size of a mail, and its bytes if they are not in a file; None if it is not there."""
-    found: tuple[int, bytes | None] | None = db.execute(
-        "SELECT m.size, b.data FROM mail m LEFT JOIN body b ON b.mail = m.id WHERE m.queue_id = ?",
-        (queue_id,),
-    ).fetchone()
-    return found
+def bodies_of(
+    db: sqlite3.Connection, queue_ids: Iterable[str]
+) -> list[tuple[int, bytes | None] | None]:
+    """Read the sizes of mails, and their bytes if they are not in files; None for who is gone."""
+    return [
+        db.execute(
+            "SELECT m.size, b.data FROM mail m LEFT JOIN body b ON b.mail = m.id"
+            " WHERE m.queue_id = ?",
+            (queue_id,),
+        ).fetchone()
+        for queue_id in queue_ids
+    ]
 
 
 def files(db: sqlite3.Connection, names: Iterable[str]) -> set[str]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred as Later
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -38,9 +39,10 @@ from mailplat.model.errors import Corrupt, MailError, NoSuchMail, Unavailable
 from mailplat.model.outcome import Deferred
 from mailplat.spool import changes, queries
 from mailplat.spool.bodies import SpooledFile
-from mailplat.spool.changes import NewRow, Settled
+from mailplat.spool.changes import NewRow, Settled, Settling
 from mailplat.spool.database import connect, create
 from mailplat.spool.disk import Disk, failure
+from mailplat.spool.gathering import Gathering
 from mailplat.spool.intake import MemoryBody
 from mailplat.spool.writer import Writer
 
@@ -52,6 +54,9 @@ _log = Logger()
 
 _PAGE = 1000
 """Mails that a command of the operator changes in one transaction."""
+
+_LANES = 20
+"""Lanes that are read in one go."""
 
 
 @implementer(IQueueSpool, IOperatedSpool)
@@ -94,6 +99,9 @@ class Spool:
         self._writer: Writer | None = None
         self._readers: list[sqlite3.Connection] = []
         self._lock: int | None = None
+        self._bodies_wanted = Gathering(self._find_bodies)
+        self._settling = Gathering(self._settle)
+        self._due_wanted = Gathering(self._find_due, most=_LANES)
         self._notice: Callable[[Collection[Lane], bool], None] = _nobody
 
     # life
@@ -238,8 +246,12 @@ class Spool:
         self, lane: Lane, now: int, limit: int, without: Collection[str]
     ) -> Sequence[Spooled]:
         """See `IQueueSpool.due`."""
-        left_out = tuple(without)
-        return await self._read(lambda db: queries.due(db, lane, now, limit, left_out))
+        return await self._due_wanted.ask((lane, now, limit, tuple(without)))
+
+    async def _find_due(
+        self, wanted: Sequence[tuple[Lane, int, int, tuple[str, ...]]]
+    ) -> list[list[Spooled]]:
+        return await self._read(lambda db: [queries.due(db, *one) for one in wanted])
 
     async def overdue(self, now: int, limit: int) -> Sequence[Spooled]:
         """See `IQueueSpool.overdue`."""
@@ -251,13 +263,16 @@ class Spool:
 
     async def open_body(self, queue_id: str) -> IBody:
         """See `IQueueSpool.open_body`."""
-        found = await self._read(lambda db: queries.body_of(db, queue_id))
+        found = await self._bodies_wanted.ask(queue_id)
         if found is None:
             raise NoSuchMail(f"{queue_id} is not in the spool")
         size, data = found
         if data is not None:
             return MemoryBody(data)
         return await deferToThread(self._open_file, queue_id, size)
+
+    async def _find_bodies(self, queue_ids: Sequence[str]) -> list[tuple[int, bytes | None] | None]:
+        return await self._read(lambda db: queries.bodies_of(db, queue_ids))
 
     def _open_file(self, queue_id: str, size: int) -> IBody:
         path = self._bodies / queue_id
@@ -278,9 +293,9 @@ class Spool:
         try:
             for report in settlement.reports:
                 rows.append(await self._prepare(report))
-            done: Settled = await self._write(
-                lambda db: changes.settle(db, queue_id, settlement, rows)
-            )
+            done = await self._settling.ask(Settling(queue_id, settlement, rows))
+            if isinstance(done, Exception):
+                raise done
         except BaseException:
             await self._forget(rows)
             raise
@@ -292,6 +307,23 @@ class Spool:
         woken |= {Lane.of(one.agent, one.recipient.address) for one in settlement.added}
         if woken:
             self._notice(woken, any(map(_is_special, rows)))
+
+    async def _settle(self, block: Sequence[Settling]) -> Sequence[Settled | Exception]:
+        """Note a block in one go; if that fails, each for itself, so that each fails alone."""
+        try:
+            return await self._write(lambda db: changes.settle(db, block))
+        except Exception:
+            if len(block) == 1:
+                raise
+        alone = [Later.fromCoroutine(self._settle_alone(one)) for one in block]
+        return [await one for one in alone]
+
+    async def _settle_alone(self, one: Settling) -> Settled | Exception:
+        try:
+            (done,) = await self._write(lambda db: changes.settle(db, [one]))
+        except Exception as error:
+            return error
+        return done
 
     async def block(self, lane: Lane, until: int, failures: int, last: Deferred | None) -> None:
         """See `IQueueSpool.block`."""
