@@ -24,6 +24,7 @@ from bench import (
     search,
     smtp,
     store,
+    survival,
     trips,
     watched,
 )
@@ -49,6 +50,7 @@ _MEASURES: Mapping[str, Callable[[Options], Iterator[Table]]] = {
     "idle": idle.measure,
     "watched": watched.measure,
     "dying": dying.measure,
+    "survival": survival.measure,
 }
 
 

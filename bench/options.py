@@ -26,6 +26,7 @@ SUBJECTS = (
     "idle",
     "watched",
     "dying",
+    "survival",
 )
 """All subjects, in the order in which they are measured."""
 
@@ -77,6 +78,7 @@ class Options:
         mails: How many mails are sent by SMTP.
         seconds: For each rate of the store alone.
         sessions: How many sessions idle.
+        kills: How often the server is killed.
         stores: Stores of ours: ``sql``, ``maildir``, ``memory``.
         directory: Where servers and their mail are while they run; None is the system's choice.
         peer_imap: IMAP in clear.
@@ -95,6 +97,7 @@ class Options:
     mails: int
     seconds: float
     sessions: int
+    kills: int
     stores: tuple[str, ...]
     directory: Path | None
     peer_imap: Login | None
@@ -167,6 +170,7 @@ def read_options(words: Sequence[str]) -> Options:
     add("--mails", type=int, help="mails sent by SMTP for each figure (5000)")
     add("--seconds", type=float, help="for each rate of the store alone (2)")
     add("--sessions", type=int, help="sessions that idle (2000)")
+    add("--kills", type=int, help="how often each server is killed at work (200)")
     add("--stores", default="sql,maildir", help="stores of ours, with commas between (%(default)s)")
     add("--directory", type=Path, help="where our servers keep their files, on the disk measured")
     where = "HOST:PORT:USER:PASSWORD"
@@ -206,6 +210,7 @@ def read_options(words: Sequence[str]) -> Options:
         mails=int(number(got.mails, 100, 5000)),
         seconds=number(got.seconds, 0.1, 2.0),
         sessions=int(number(got.sessions, 20, 2000)),
+        kills=int(number(got.kills, 1, 200)),
         stores=tuple(got.stores.split(",")),
         directory=got.directory,
         peer_imap=got.peer_imap,
