@@ -10,7 +10,7 @@ Rules for every implementation; `mailplat.testing.stores` tests each of them:
 2. A home has one MODSEQ counter.  Every change to any of its mailboxes takes a higher value, and
    `IMailbox.changes_since` answers from that one log.
 3. One call is one transaction: when its awaitable fires, the change survives a crash; when it
-   fails, nothing of it happened.
+   fails, nothing of it happened (but see `IMailbox.expunge`).
 4. After the change is durable, and in MODSEQ order, everybody who watches is told that there is
    something new, while no lock is held.  What is new they ask for; so being told twice or late
    harms nobody, and a slow watcher holds up no writer.
@@ -233,7 +233,11 @@ class IMailbox(Interface):
         """
 
     def expunge(uids: NumSet) -> Awaitable[NumSet]:
-        """Remove messages for good, whatever their flags; tell which were there."""
+        """Remove messages for good, whatever their flags; tell which were there.
+
+        Thousands of them may go in several transactions, the lowest UIDs first, so that others
+        who write have their turn: if it fails, some of them may be gone.
+        """
 
     def copy(uids: NumSet, target: str) -> Awaitable[Copied]:
         """Copy messages with their flags and dates to a mailbox of the same home.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 __all__ = [
+    "ANYTHING",
     "EVERYTHING",
     "NOTHING",
     "Connection",
@@ -37,8 +38,11 @@ its mailboxes, or with 0 for its list of mailboxes and what else is the home's o
 NOTHING: Final[Touched] = frozenset()
 """Nobody needs to hear of it."""
 
+ANYTHING: Final[Touched] = frozenset({(0, 1)})
+"""Others wrote, it is not known what; each mailbox's own log tells its changes."""
+
 EVERYTHING: Final[Touched] = frozenset({(0, 0)})
-"""Anything may have changed."""
+"""Anything may have changed, also without a trace in the logs."""
 
 
 class Dialect(Protocol):

@@ -27,6 +27,9 @@ class MailboxReader:
 
     Args:
         dialect: The database's.
+
+    Attributes:
+        news_statement: What `news` asks; its parameters are a mailbox and a MODSEQ.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -38,15 +41,16 @@ class MailboxReader:
             "SELECT uid, mask, modseq, size, date, content FROM messages"
             f" WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT {_BLOCK}) block"
         )
-        self._news = (
+        # the sign keeps SQLite from reading the whole mailbox, only because that is in order
+        self.news_statement = (
             f"SELECT {joined('uid mask modseq size date content')} FROM ("
             "SELECT uid, mask, modseq, size, date, content FROM messages"
-            " WHERE mailbox = ? AND modseq > ? ORDER BY uid) block"
+            " WHERE mailbox = ? AND modseq > ? ORDER BY +uid) block"
         )
         self._changed = (
             f"SELECT {joined('uid mask modseq added')} FROM ("
             "SELECT uid, mask, modseq, added FROM messages"
-            " WHERE mailbox = ? AND modseq > ? ORDER BY uid) block"
+            " WHERE mailbox = ? AND modseq > ? ORDER BY +uid) block"
         )
         self._vanished = (
             f"SELECT {joined('first last')} FROM vanished WHERE mailbox = ? AND modseq > ?"
@@ -110,7 +114,9 @@ class MailboxReader:
         mailbox = statements.mailbox_row(row)
         if modseq < mailbox.log_start or mailbox.modseq < modseq:
             return self.load(connection, mailbox_id)
-        found: Sequence[str | None] = connection.one(self._news, (mailbox_id, modseq)) or [None] * 6
+        found: Sequence[str | None] = (
+            connection.one(self.news_statement, (mailbox_id, modseq)) or [None] * 6
+        )
         uids, *columns = map(numbers, found)
         vanished = self._gone_since(connection, mailbox_id, modseq)
         return News(mailbox, vanished, array("I", uids), *(array("q", one) for one in columns))

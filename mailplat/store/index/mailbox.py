@@ -23,7 +23,7 @@ from mailplat.model.changes import Changes, FlagsStored
 from mailplat.model.errors import Corrupt, NoSuchMailbox
 from mailplat.model.flags import FlagAction
 from mailplat.model.mailbox import Copied
-from mailplat.model.numset import NumSet
+from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.store.index import messages
 from mailplat.store.index.blocks import BLOCK_BITS, Block
 from mailplat.store.index.bodies import Wanted
@@ -294,8 +294,7 @@ class IndexedMailbox:
             asked.append(at)
             cuts.append((start - first, stop - first))
         if wanted:
-            job = partial(self._store.bodies.read, wanted=wanted)
-            read = await self._store.readers.read(job, self._subject)
+            read = await self._store.bodies.fetch(self._store.readers, wanted, self._subject)
             for at, want, cut, data in zip(asked, wanted, cuts, read, strict=True):
                 if data is not None and len(data) == want.size <= recent.largest:
                     if len(which) <= _SPARSE:
@@ -360,10 +359,23 @@ class IndexedMailbox:
         """See `IMailbox.expunge`."""
         await self._ready()
         await self._complete(uids)  # who still shows them may want to read them
-        operation = partial(
-            messages.expunge, rules=self._store.rules, mailbox_id=self._columns.id, uids=uids
-        )
-        return await self._store.writer.submit(operation, self._subject)
+        gone = NumSet()
+        for part in self._bounded(uids):  # between two, others have their turn
+            operation = partial(
+                messages.expunge, rules=self._store.rules, mailbox_id=self._columns.id, uids=part
+            )
+            gone |= await self._store.writer.submit(operation, self._subject)
+        return gone
+
+    def _bounded(self, uids: NumSet) -> list[NumSet]:
+        """Cut a set where one transaction would take too long; most often there is one part."""
+        limit = self._store.rules.expunge_messages
+        there = joined(self._columns.uids, self._columns.slices(uids))
+        if len(there) <= limit:
+            return [uids]
+        ends = [*there[limit - 1 : -1 : limit], MAX_NUMBER]
+        starts = [1, *(end + 1 for end in ends)]
+        return [uids & NumSet.span(*pair) for pair in zip(starts, ends, strict=False)]
 
     async def copy(self, uids: NumSet, target: str) -> Copied:
         """See `IMailbox.copy`."""

@@ -61,11 +61,13 @@ class Rules:
         bodies: Where the bytes are.
         keyword_limit: Keywords a mailbox may have.
         quota: What a home may keep for which nobody set a limit.
+        expunge_messages: Messages that one transaction expunges at most.
     """
 
     bodies: Bodies
     keyword_limit: int
     quota: QuotaLimit
+    expunge_messages: int = 4096
 
 
 # what is there

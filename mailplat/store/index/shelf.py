@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from mailplat.model.errors import NoSuchMailbox
 from mailplat.store.index.columns import Columns, Loaded, News
-from mailplat.store.index.database import EVERYTHING, Touched
+from mailplat.store.index.database import ANYTHING, EVERYTHING, Touched
 from mailplat.store.index.rows import HomeRow, MailboxRow
 from mailplat.store.index.transaction import (
     Event,
@@ -332,6 +332,8 @@ class Shelf:
                     home.by_name, home.by_id = {}, {}
             case OthersWrote() if event.touched == EVERYTHING:
                 self._distrust(mailboxes, names)
+            case OthersWrote() if event.touched == ANYTHING:
+                self._distrust(mailboxes, names, doubtful=False)
             case OthersWrote():
                 self._outdate(event.touched, mailboxes, names)
 
@@ -355,15 +357,22 @@ class Shelf:
                 mailboxes[mailbox_id] = held
 
     def _distrust(
-        self, mailboxes: dict[int, HeldMailbox], names: dict[tuple[int, str], HeldHome]
+        self,
+        mailboxes: dict[int, HeldMailbox],
+        names: dict[tuple[int, str], HeldHome],
+        doubtful: bool = True,
     ) -> None:
-        """Anything may have changed: read it anew when it is used, and tell everybody."""
+        """Anything may have changed: read it when it is used, and tell everybody.
+
+        If that is doubtful, mailboxes are read anew; else only what their logs tell.
+        """
         for home in list(self._homes.values()):
             home.stale = True
             for name in home.by_name:
                 names[home.row.id, name] = home
         for mailbox_id, held in self._mailboxes.items():
-            held.columns.stale = held.columns.doubtful = True
+            held.columns.stale = True
+            held.columns.doubtful = held.columns.doubtful or doubtful
             mailboxes[mailbox_id] = held
 
     def _apply_or_wait(self, event: _OfMailbox) -> None:

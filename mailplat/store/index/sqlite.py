@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mailplat.model.errors import ConfigurationFault, Corrupt, StorageFull, Unavailable
-from mailplat.store.index.database import EVERYTHING, NOTHING, Dialect, Following, Row, Touched
+from mailplat.store.index.database import ANYTHING, NOTHING, Dialect, Following, Row, Touched
 from mailplat.store.index.schema import APPLICATION_ID, check_version, script
 
 __all__ = ["SQLITE", "SQLiteConnection", "SQLiteDatabase", "SQLiteDialect"]
@@ -163,7 +163,7 @@ class SQLiteConnection:
         version = row[0] if row else 0
         changed = self._version is not None and version != self._version
         self._version = version
-        return EVERYTHING if changed else NOTHING
+        return ANYTHING if changed else NOTHING
 
     def close(self) -> None:
         """See `Connection.close`."""

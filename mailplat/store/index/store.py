@@ -67,6 +67,7 @@ class IndexLimits:
         recent_body: Bytes of a message that is kept there as a whole, at most.
         closed_bytes: Memory for the columns of mailboxes that nobody has open.
         homes: Homes kept in memory that nobody holds.
+        expunge_messages: Messages expunged in one transaction; more are several.
         collect_messages: Expunged messages whose bytes are dropped in one transaction.
         look_seconds: How often to see whether another process wrote, while nobody writes here.
         search_seconds: How long after a commit the search index follows.
@@ -82,6 +83,7 @@ class IndexLimits:
     recent_body: int = 64 << 10
     closed_bytes: int = 32 << 20
     homes: int = 4096
+    expunge_messages: int = 4096
     collect_messages: int = 256
     look_seconds: float = 2.0
     search_seconds: float = 1.0
@@ -118,7 +120,7 @@ class IndexedStore:
         limits = limits or IndexLimits()
         self.bodies = bodies
         self.settings = settings
-        self.rules = Rules(bodies, settings.keyword_limit, settings.quota)
+        self.rules = Rules(bodies, settings.keyword_limit, settings.quota, limits.expunge_messages)
         self.mailbox_reader = MailboxReader(database.dialect)
         self.summaries = SummaryReader(database.dialect, bodies)
         self.blocks = Blocks(limits.block_bytes)

@@ -16,7 +16,7 @@ from typing import Any
 
 from mailplat.model.numset import NumSet
 from mailplat.store.index import statements
-from mailplat.store.index.database import EVERYTHING, Connection, Dialect, Row, Touched
+from mailplat.store.index.database import ANYTHING, EVERYTHING, Connection, Dialect, Row, Touched
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 
 __all__ = [
@@ -161,7 +161,7 @@ class RowCache:
 
     def forget(self, touched: Touched) -> None:
         """Forget what others changed."""
-        if touched == EVERYTHING:
+        if touched in (ANYTHING, EVERYTHING):
             self.clear()
             return
         self.counters.clear()

@@ -28,7 +28,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mailplat.model.errors import Corrupt, MailError, StorageFull, Unavailable
-from mailplat.store.index.database import EVERYTHING, NOTHING, Connection, Database, Touched
+from mailplat.store.index.database import (
+    ANYTHING,
+    EVERYTHING,
+    NOTHING,
+    Connection,
+    Database,
+    Touched,
+)
 from mailplat.store.index.transaction import (
     Event,
     OthersWrote,
@@ -197,9 +204,7 @@ class Writer:
                 raise _NotBegun from error
             if wrote := connection.others_wrote():
                 self._cache.forget(wrote)
-                known = self._others_wrote
-                all_of_it = EVERYTHING in (wrote, known)
-                self._others_wrote = EVERYTHING if all_of_it else known | wrote
+                self._others_wrote = _both(self._others_wrote, wrote)
             for call in batch:
                 tx.next_operation()
                 before = tx.writes
@@ -263,6 +268,14 @@ class Writer:
             call = self._queue.get_nowait()
             if call is not None:
                 call.deferred.errback(Unavailable(f"{call.subject}: the store is closed"))
+
+
+def _both(one: Touched, other: Touched) -> Touched:
+    """Say what two reports say."""
+    for everything in (EVERYTHING, ANYTHING):
+        if everything in (one, other):
+            return everything
+    return one | other
 
 
 def _guarded(step: Callable[[], None]) -> None:

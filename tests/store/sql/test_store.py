@@ -277,6 +277,67 @@ async def test_two_processes(open_store: Open, message: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_only_news_are_read(
+    open_store: Open, message: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of what another process changed the news are read, by an index; not the whole mailbox."""
+    one, two = await open_store(look_seconds=1000), await open_store(look_seconds=1000)
+    home = await one.open_home("alice")
+    await home.append("INBOX", [message(b"%d" % i) for i in range(50)])
+    box = await (await two.open_home("alice")).open_mailbox("INBOX")
+    start = await box.state(False)
+    monkeypatch.setattr(two.mailbox_reader, "load", None)
+    other = await home.open_mailbox("INBOX")
+    await other.store_flags(NumSet.of([3, 7]), FlagAction.ADD, ["\\Seen", "$New"], None)
+    await other.expunge(NumSet.of([7, 9, 50]))
+    await home.append("INBOX", [message(b"late")])
+    await two.settled()
+    changes = await box.changes_since(start.modseq)
+    assert (list(changes.added), list(changes.changed)) == ([51], [3])
+    assert changes.vanished == NumSet.of([7, 9, 50])
+    state = await box.state(False)
+    assert list(state.uids) == [uid for uid in range(1, 52) if uid not in (7, 9, 50)]
+    rows = await box.rows([3, 51], [Column.FLAGS, Column.SIZE])
+    assert (list(rows[Column.FLAGS]), list(rows[Column.SIZE])) == ([33, 0], [1, 4])
+    assert await box.bodies([BodyRange(51, 0, 9)]) == [b"late"]
+    box.close()
+    other.close()
+    raw = sqlite3.connect(tmp_path / "mail.db")
+    plan = raw.execute(f"EXPLAIN QUERY PLAN {two.mailbox_reader.news_statement}", (1, 1)).fetchall()
+    raw.close()
+    assert any("messages_by_modseq" in row[3] for row in plan), plan
+
+
+@pytest_twisted.ensureDeferred
+async def test_expunging_many(
+    open_store: Open, message: Make, tmp_path: Path, recount: Callable[[Path], None]
+) -> None:
+    """Others who write have their turn while a large mailbox is emptied; all goes."""
+    store = await open_store(expunge_messages=10)
+    home = await store.open_home("alice")
+    await home.append("INBOX", [message(b"%d" % i) for i in range(95)])
+    box = await home.open_mailbox("INBOX")
+    await box.expunge(NumSet.of([3, 4]))
+    ended: list[str] = []
+    emptied = Deferred.fromCoroutine(_noting(box.expunge(NumSet.span(1, 90)), "emptied", ended))
+    delivered = Deferred.fromCoroutine(_noting(store.deliver(message(), ALICE), "mail", ended))
+    assert await emptied == NumSet.of([1, 2, *range(5, 91)])
+    await delivered
+    assert ended == ["mail", "emptied"]
+    assert list((await box.state(False)).uids) == [*range(91, 97)]
+    assert await box.expunge(NumSet.span(1, 1 << 31)) == NumSet.span(91, 96)
+    box.close()
+    await store.close()
+    recount(tmp_path / "mail.db")
+
+
+async def _noting(call: Awaitable[Any], name: str, ended: list[str]) -> Any:
+    result = await call
+    ended.append(name)
+    return result
+
+
+@pytest_twisted.ensureDeferred
 async def test_many_at_once(
     open_store: Open, message: Make, tmp_path: Path, recount: Callable[[Path], None]
 ) -> None:
