@@ -43,7 +43,12 @@ def _table(options: Options, store: str, where: str) -> Table:
         tempfile.TemporaryDirectory(prefix="mailplat-bench-", dir=options.directory) as folder,
         Collector() as collector,
     ):
-        made = Installation.make(Path(folder), where, users=2, options=collector.options)
+        made = Installation.make(
+            Path(folder),
+            where,
+            users=2,
+            options=collector.options | {"smtp": "max_messages = 1000000"},
+        )
         server = TwistdServer(made)
         survival = Survival(server, random.Random(options.kills), collector)
         begun = time.perf_counter()

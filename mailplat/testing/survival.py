@@ -36,15 +36,15 @@ from mailplat.testing.twistd import TwistdServer, until
 __all__ = ["Changer", "Collector", "Seen", "Sender", "Survival", "look", "message"]
 
 _MESSAGE = b"From: a@elsewhere.example\r\nSubject: %b\r\n\r\n%b\r\n"
-_LARGE = 400_000
+_LINE = b"x" * 70 + b"\r\n"
 _WHOLE_EVERY = 25
 """Rounds after which all bodies are read again, not only those of new messages."""
 
 
 def message(name: str) -> bytes:
     """Make a message whose end says its subject; large ones go another way through the server."""
-    filler = b"x" * (_LARGE if name.endswith("7") else 50)
-    return _MESSAGE % (name.encode(), filler + b"\r\n" + name.encode())
+    filler = _LINE * (5000 if name.endswith("7") else 1)
+    return _MESSAGE % (name.encode(), filler + name.encode())
 
 
 @dataclass
@@ -121,20 +121,23 @@ class Sender(threading.Thread):
         self._user = user
         self.tried: list[str] = []
         self.accepted: list[str] = []
+        self.refused: list[smtplib.SMTPException] = []
 
     def run(self) -> None:
         """Send one after the other, on one connection; reads every reply."""
         listener = "smtp" if self._user is None else "submission"
         sender = self._user or "a@elsewhere.example"
-        with (
-            contextlib.suppress(OSError, smtplib.SMTPException),
-            self._server.smtp(listener, self._user) as smtp,
-        ):
-            while True:
-                name = f"{self._prefix}-{len(self.tried)}"
-                self.tried.append(name)
-                smtp.sendmail(sender, self._recipients, message(name))
-                self.accepted.append(name)
+        try:
+            with self._server.smtp(listener, self._user) as smtp:
+                while True:
+                    name = f"{self._prefix}-{len(self.tried)}"
+                    self.tried.append(name)
+                    smtp.sendmail(sender, self._recipients, message(name))
+                    self.accepted.append(name)
+        except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+            self.refused.append(error)
+        except OSError:
+            pass  # the server is gone
 
 
 class Changer(threading.Thread):
@@ -230,9 +233,8 @@ class Collector(socketserver.ThreadingTCPServer):
             AssertionError: Something came twice in one life.
         """
         assert max(Counter(self.taken).values(), default=1) == 1, "doubled without a kill"
-        return [
-            name for name, times in Counter(name for name, _ in self.taken).items() if times > 1
-        ]
+        times = Counter(name for name, _ in self.taken)
+        return [name for name in times if times[name] > 1]
 
 
 class _Taking(socketserver.StreamRequestHandler):
@@ -339,6 +341,8 @@ class Survival:
         for thread in threads:
             thread.join(30)
             assert not thread.is_alive()
+        for sender in (*senders, *submitters):
+            assert not sender.refused, sender.refused
         self.kills += 1
         if self._collector is not None:
             self._collector.life += 1
