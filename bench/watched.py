@@ -22,7 +22,18 @@ def measure(options: Options) -> Iterator[Table]:
     with serving(options, "sql") as server:
         there = login(server, "imap")
         recipient = there.user
-        ours = _best(there, ("127.0.0.1", server.installation.port("smtp")), recipient, count)
+        elsewhere = [
+            idle(
+                login(server, "imap", 1 + number % 99),
+                source=f"127.0.{2 + number // 20_000}.{1 + number % 200}",
+            )
+            for number in range(options.sessions - count)
+        ]
+        try:
+            ours = _best(there, ("127.0.0.1", server.installation.port("smtp")), recipient, count)
+        finally:
+            for client in elsewhere:
+                client.wire.close()
     theirs = None
     if options.peer_imap is not None and options.peer_smtp:
         relay = options.peer_smtp[0]
@@ -36,7 +47,8 @@ def measure(options: Options) -> Iterator[Table]:
         f"A mail reaches {count:,} sessions that idle on one mailbox",
         options.command("watched"),
         [figure],
-        note="Best of three; wanted is less than 1,000 ms for 1,000 sessions.",
+        note="Best of three; wanted is less than 1,000 ms for 1,000 sessions. On our side "
+        f"{options.sessions - count:,} more idle on other mailboxes.",
     )
 
 
