@@ -16,6 +16,7 @@ SUBJECTS = (
     "store",
     "postgresql",
     "columns",
+    "million",
     "search",
     "imap",
     "trips",

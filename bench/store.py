@@ -7,7 +7,7 @@ import random
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -163,16 +163,22 @@ def _files(directory: Path, message: NewMessage, seconds: float) -> float:
 
 
 async def deliver(
-    store: IndexedStore, message: NewMessage, producers: int, seconds: float, mailboxes: int
+    store: IndexedStore,
+    message: NewMessage,
+    producers: int,
+    seconds: float,
+    mailboxes: int | Sequence[str],
 ) -> float:
-    """Give the mails a second that producers bring in."""
-    for number in range(mailboxes):
-        await store.open_home(f"user{number}")
+    """Give the mails a second that producers bring to so many accounts, or to these."""
+    if isinstance(mailboxes, int):
+        mailboxes = [f"user{number}" for number in range(mailboxes)]
+    for account in mailboxes:
+        await store.open_home(account)
     count, start = 0, time.perf_counter()
 
     async def produce(number: int) -> None:
         nonlocal count
-        targets = [Target(f"user{number % mailboxes}")]
+        targets = [Target(mailboxes[number % len(mailboxes)])]
         while time.perf_counter() - start < seconds:
             await store.deliver(message, targets)
             count += 1
