@@ -16,12 +16,13 @@ from typing import Any
 from mailplat.agents.expansion import ExpansionAgent
 from mailplat.agents.mailbox import MailboxAgent
 from mailplat.agents.sts_policies import StsPolicies
+from mailplat.agents.tls_counts import TLSCounts
 from mailplat.app.current import CurrentRoutes
 from mailplat.app.filtering import Filtering, make_filtering, make_shared
 from mailplat.app.keeping import scan_limits_of, store_of
 from mailplat.app.logging_in import make_log_ins, make_tokens, password_settings
 from mailplat.app.outgoing import make_runner, make_spool
-from mailplat.app.outgoing_tls import make_policies
+from mailplat.app.outgoing_tls import make_counts, make_policies
 from mailplat.app.parts import make_accounts, make_agent
 from mailplat.app.relaying import make_relay, make_relay_hosts, make_resolver
 from mailplat.app.routing import CommandAgents, allows_commands, make_routes
@@ -74,6 +75,7 @@ class Parts:
         routes: Where mail leads.
         resolver: Asks DNS.
         policies: Know what domains demand by MTA-STS; None where that is not heeded.
+        tls_counts: Count what came of TLS; None where nobody is told.
         intakes: Take messages in.
         logins: Counts the sessions of each account.
         tokens: Judge bearer tokens; None where none are taken.
@@ -102,6 +104,7 @@ class Parts:
     routes: CurrentRoutes
     resolver: IResolver
     policies: StsPolicies | None
+    tls_counts: TLSCounts | None
     intakes: Intakes
     logins: AccountConnections
     tokens: ITokens | None
@@ -154,13 +157,16 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
     scan_limits = scan_limits_of(configuration)
     resolver = make_resolver(configuration, reactor)
     policies = make_policies(configuration, reactor, time, resolver)
+    counts = make_counts(configuration, reactor, time)
     settings = AgentSettings(reactor, hostname, str(data), resolver)
     agents: Mapping[str, IDeliveryAgent] = {
         ALIAS_AGENT: ExpansionAgent(ALIAS_AGENT),
         LIST_AGENT: ExpansionAgent(LIST_AGENT),
         **make_relay_hosts(configuration, reactor, hostname, resolver),
         MAILBOX_AGENT: MailboxAgent(routes, store, time, scan_limits),
-        RELAY_AGENT: make_relay(configuration, reactor, hostname, resolver, policies=policies),
+        RELAY_AGENT: make_relay(
+            configuration, reactor, hostname, resolver, policies=policies, notes=counts
+        ),
         **{
             one.name: make_agent(one.use, replace(settings, options=one.options))
             for one in configuration.agents
@@ -187,6 +193,7 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
         routes=routes,
         resolver=resolver,
         policies=policies,
+        tls_counts=counts,
         intakes=Intakes(
             reactor,
             str(data / "incoming"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from mailplat.agents.sts_file import StsFile
 from mailplat.agents.sts_policies import POLICY_SIZE, StsOptions, StsPolicies
+from mailplat.agents.tls_counts import TLSCounts
 from mailplat.agents.tls_demands import TLSEntry, TLSPolicy
 from mailplat.config.options import Configuration
 from mailplat.config.sections.outgoing_tls import DomainTLS
@@ -15,9 +16,10 @@ from mailplat.model.errors import ConfigurationFault
 from mailplat.net.web import WebClient, WebOptions
 from mailplat.proto.smtp.domains import ascii_domain
 
-__all__ = ["make_policies", "tls_entries"]
+__all__ = ["make_counts", "make_policies", "tls_entries"]
 
 _FILE = "mta-sts.sqlite"
+_COUNTS = "tls-reports.sqlite"
 
 
 def make_policies(
@@ -53,6 +55,17 @@ def make_policies(
             policies=options.max_policies, refresh=options.refresh, failure=options.failure_time
         ),
     )
+
+
+def make_counts(
+    configuration: Configuration, reactor: Any, now: Callable[[], float]
+) -> TLSCounts | None:
+    """Make what counts for reports on TLS; None where there are none."""
+    options = configuration.tls_reports
+    if not options.enabled:
+        return None
+    path = configuration.server.data_directory / _COUNTS
+    return TLSCounts(reactor, now, path, options.max_counters)
 
 
 def tls_entries(configuration: Configuration) -> dict[str, TLSEntry]:

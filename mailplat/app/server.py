@@ -20,6 +20,7 @@ from mailplat.app.parts import check_part
 from mailplat.app.quotas import AccountQuotas
 from mailplat.app.reloading import Reloading
 from mailplat.app.service import MailService
+from mailplat.app.tls_reports import make_reporting
 from mailplat.config.load import load
 from mailplat.config.sections.server import LogFormat, LogOptions
 
@@ -52,6 +53,7 @@ def make_server(
     configuration = load(Path(path), check_part=check_part)
     parts = assemble(configuration, reactor)
     filters = CurrentFiltering(parts.filtering)
+    reporting = make_reporting(parts, lambda: filters.filtering)
     reloading = Reloading(Path(path), parts, filters, lambda ports: service.exchange(ports))
     service = MailService(
         reactor,
@@ -67,8 +69,10 @@ def make_server(
             parts.filtering.shared.threads,
             filters,
             *([parts.policies] if parts.policies is not None else []),
+            *([parts.tls_counts] if parts.tls_counts is not None else []),
             ClosingAgents(parts.agents),
             parts.runner,
+            *([reporting] if reporting is not None else []),
             Control(
                 reactor,
                 configuration.server.data_directory,

@@ -19,7 +19,11 @@ from mailplat.config.sections.mail import (
     RoutesOptions,
     StoreOptions,
 )
-from mailplat.config.sections.outgoing_tls import MtaStsOptions, TLSPolicyOptions
+from mailplat.config.sections.outgoing_tls import (
+    MtaStsOptions,
+    TLSPolicyOptions,
+    TLSReportOptions,
+)
 from mailplat.config.sections.protocols import POP3Options, SMTPOptions
 from mailplat.config.sections.queue import AgentOptions, QueueOptions
 from mailplat.config.sections.relay import RelayOptions, ResolverOptions, SmarthostOptions
@@ -93,6 +97,9 @@ class Configuration:
     )
     mta_sts: MtaStsOptions = option(
         MtaStsOptions(), meaning="Policies of TLS that domains publish on web servers."
+    )
+    tls_reports: TLSReportOptions = option(
+        TLSReportOptions(), meaning="Reports to other domains on TLS with their servers."
     )
     smarthost: SmarthostOptions = option(
         SmarthostOptions(), meaning="One server that takes all mail for others."

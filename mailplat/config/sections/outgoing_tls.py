@@ -1,4 +1,4 @@
-"""What is asked of TLS with other servers: ``[[tls_policy]]`` and ``[mta_sts]``."""
+"""TLS with other servers: ``[[tls_policy]]``, ``[mta_sts]`` and ``[tls_reports]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 from mailplat.config.option import option, required
 from mailplat.config.values import Duration, duration
 
-__all__ = ["DomainTLS", "MtaStsOptions", "TLSPolicyOptions"]
+__all__ = ["DomainTLS", "MtaStsOptions", "TLSPolicyOptions", "TLSReportOptions"]
 
 
 class DomainTLS(StrEnum):
@@ -83,4 +83,38 @@ class MtaStsOptions:
         unit="domains",
         least=1,
         meaning="How many domains' policies are kept; those that expire first make room.",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TLSReportOptions:
+    """Reports to other domains on what came of TLS with their servers (TLSRPT)."""
+
+    enabled: bool = option(
+        False,
+        meaning="Whether sessions are counted, and each day's counts sent to the domains that "
+        "publish in DNS that they want them. They tell others who you write to, by domain.",
+        precedent="RFC 8460; Postfix smtp_tlsrpt_enable (no)",
+    )
+    sender: str = option(
+        "",
+        meaning="The address that sends them, and that can be asked. Empty is `postmaster` at the "
+        "first of `server.domains`. The mails are signed if `dkim_sign` has a key of its domain.",
+        precedent="RFC 8460 §5.3",
+        example="tls-reports@example.org",
+    )
+    organization: str = option(
+        "", meaning="Who you are. Empty is the sender's domain.", example="Example Ltd."
+    )
+    within: Duration = option(
+        duration("4h"),
+        least=60,
+        meaning="The time after the end of a day (UTC) in which its reports go, at random.",
+        precedent="RFC 8460 §4.1 (4 h)",
+    )
+    max_counters: int = option(
+        100_000,
+        unit="counters",
+        least=100,
+        meaning="How many different results are counted, of all domains together.",
     )
