@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailplat.config.option import option
@@ -49,6 +50,8 @@ from mailplat.proto.milter.negotiation import Steps
 from mailplat.proto.milter.packets import MOST_PACKET, text
 
 __all__ = ["MilterFilter", "MilterOptions"]
+
+_log = Logger()
 
 _WORDS = {
     Word.REJECT: (Action.REJECT, Reply.of(550, "Command rejected", "5.7.1")),
@@ -108,8 +111,9 @@ class MilterOptions:
     )
     reuse: bool = option(
         False,
-        meaning="Whether a milter connection serves one SMTP connection after the other (QUIT_NC). "
-        "Not every milter forgets what it knew of the one before.",
+        meaning="Whether a milter connection serves one SMTP connection after the other (QUIT_NC): "
+        "rspamd does that; milters with libmilter 1.0.1 do not answer the second one, and then it "
+        "is done no more.",
         precedent="Postfix and sendmail, which never do",
     )
     idle_connections: int = option(
@@ -151,6 +155,7 @@ class MilterFilter:
         self.name = name
         self.options = options
         self.settings = settings
+        self._reuse = options.reuse
         self._daemon = Daemon(
             settings.reactor,
             where,
@@ -173,10 +178,18 @@ class MilterFilter:
 
     def link(self) -> MilterLink:
         """Make a connection, which is not open yet."""
-        options = self.options
         return MilterLink(
-            self._daemon, self._phases, most_body=options.max_body, reuse=options.reuse
+            self._daemon,
+            self._phases,
+            most_body=self.options.max_body,
+            reuse=lambda: self._reuse,
         )
+
+    def not_reusable(self, why: str) -> None:
+        """Note that the milter does not begin anew on a connection that it had."""
+        if self._reuse:
+            self._reuse = False
+            _log.warn("{filter}: connections are not reused: {why}", filter=self.name, why=why)
 
     async def close(self) -> None:
         """Close the connections that wait."""
@@ -311,10 +324,10 @@ class _Asking(Stages):
             self._client = await client_name(context, self._whole.settings, seconds)
         try:
             await self._begin(context, self._client)
-        except Unavailable:
+        except Unavailable as error:
             if not self._link_was_reused:
                 raise
-            # it may have been about to close while it waited
+            self._whole.not_reusable(error.reason)
             await self._begin(context, self._client, new=True)
 
     async def _begin(self, context: Context, name: str, *, new: bool = False) -> None:

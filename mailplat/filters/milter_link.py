@@ -10,7 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mailplat.model.errors import Unavailable
@@ -49,10 +49,12 @@ class MilterLink:
         daemon: Where the milter listens.
         phases: How long things may take.
         most_body: Bytes that may replace a message's body.
-        reuse: Whether another SMTP connection may follow on the same one.
+        reuse: Tells whether another SMTP connection may follow on the same one.
     """
 
-    def __init__(self, daemon: Daemon, phases: Phases, *, most_body: int, reuse: bool) -> None:
+    def __init__(
+        self, daemon: Daemon, phases: Phases, *, most_body: int, reuse: Callable[[], bool]
+    ) -> None:
         self._daemon = daemon
         self._phases = phases
         self._most_body = most_body
@@ -127,6 +129,8 @@ class MilterLink:
                 talk.limit(phases.content, "content")
             return phases.content
         seconds = phases.end if command is Command.END_OF_MESSAGE else phases.command
+        if command is Command.CONNECT and talk.reused:
+            seconds = phases.connect  # it may not know that another connection follows
         talk.limit(seconds, command.name.lower().replace("_", " "))
         return seconds
 
@@ -176,7 +180,7 @@ class MilterLink:
         talk, conversation = self._talk, self._conversation
         if talk is None or conversation is None:
             return
-        keep = self._reuse and conversation.reusable
+        keep = self._reuse() and conversation.reusable
         try:
             conversation.quit(reuse=keep)
             talk.limit(self._phases.command, "quit")

@@ -23,7 +23,14 @@ from pathlib import Path
 from mailplat.testing.scanners import EICAR, GTUBE
 from mailplat.testing.twistd import until
 
-__all__ = ["STREAM_LIMIT", "ScannerDaemon", "start_clamd", "start_rspamd", "start_spamd"]
+__all__ = [
+    "STREAM_LIMIT",
+    "ScannerDaemon",
+    "free_port",
+    "start_clamd",
+    "start_rspamd",
+    "start_spamd",
+]
 
 STREAM_LIMIT = 3 * 1024 * 1024
 """clamd's StreamMaxLength here, in bytes."""
@@ -142,11 +149,17 @@ def start_spamd(folder: Path) -> ScannerDaemon:
     return ScannerDaemon([*command, *paths], folder, f"spamd:unix:{listens}").wait_for(listens)
 
 
-def start_rspamd(folder: Path) -> ScannerDaemon:
-    """Start rspamd with no rules but its own GTUBE."""
+def free_port() -> int:
+    """Find a port that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
+    return port
+
+
+def start_rspamd(folder: Path) -> ScannerDaemon:
+    """Start rspamd with no rules but its own GTUBE."""
+    port = free_port()
     (folder / "tld").write_text("com\norg\n")
     options = folder / "rspamd.conf"
     options.write_text(
