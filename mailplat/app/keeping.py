@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailplat.app.parts import make_store
+from mailplat.app.parts import make_blobs, make_store
 from mailplat.config.options import Configuration
-from mailplat.interfaces.plugins import StoreSettings
+from mailplat.interfaces.plugins import BlobSettings, StoreSettings
 from mailplat.interfaces.store import Folder, IStore
 from mailplat.message.scan import ScanLimits
 from mailplat.model.mailbox import QuotaLimit, SpecialUse
@@ -20,16 +20,32 @@ def store_of(configuration: Configuration, reactor: Any) -> IStore:
     Raises:
         ConfigurationFault: It cannot be made of what the configuration says.
     """
-    accounts = configuration.accounts
+    accounts, bodies = configuration.accounts, configuration.bodies
+    directory = str(configuration.server.data_directory)
+    blobs = make_blobs(
+        bodies.use,
+        BlobSettings(
+            reactor,
+            directory,
+            access_key=bodies.s3_access_key,
+            secret_key=bodies.s3_secret_key.reveal() if bodies.s3_secret_key is not None else "",
+            region=bodies.s3_region,
+            timeout=bodies.s3_timeout,
+            tries=bodies.s3_tries,
+        ),
+    )
     return make_store(
         configuration.store.use,
         StoreSettings(
             reactor,
-            str(configuration.server.data_directory),
+            directory,
             folders=_folders(configuration),
             keyword_limit=configuration.store.max_keywords,
             quota=QuotaLimit(accounts.quota_storage, accounts.quota_messages),
             lock_seconds=configuration.store.lock_time,
+            blobs=blobs,
+            blob_size=bodies.larger,
+            blob_seconds=bodies.keep_unused,
         ),
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 from mailplat.app.finding import Broken, find_all
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
+from mailplat.interfaces.blobs import IBlobStore
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.imap_extensions import (
     ExtensionSettings,
@@ -23,9 +24,11 @@ from mailplat.interfaces.imap_extensions import (
 )
 from mailplat.interfaces.plugins import (
     AgentSettings,
+    BlobSettings,
     FilterSettings,
     IAccountsPlugin,
     IAgentPlugin,
+    IBlobsPlugin,
     IFilterPlugin,
     IOptionsPlugin,
     IRoutePlugin,
@@ -44,6 +47,7 @@ __all__ = [
     "kinds_of",
     "make_accounts",
     "make_agent",
+    "make_blobs",
     "make_filter",
     "make_imap_extension",
     "make_route",
@@ -80,6 +84,7 @@ def find_plugin(kind: Any, prefix: str, found: Iterable[Any] | None = None) -> A
 
 _KINDS = {
     "store": IStorePlugin,
+    "place for bodies": IBlobsPlugin,
     "accounts": IAccountsPlugin,
     "filter": IFilterPlugin,
     "agent": IAgentPlugin,
@@ -126,6 +131,17 @@ def make_store(description: str, settings: StoreSettings) -> IStore:
     prefix, _, argument = description.partition(":")
     store: IStore = find_plugin(IStorePlugin, prefix).store(argument, settings)
     return store
+
+
+def make_blobs(description: str, settings: BlobSettings) -> IBlobStore | None:
+    """Make the place for large bodies that a description names; None for the store's own.
+
+    Raises:
+        ConfigurationFault: There is no such place, or its argument cannot be read.
+    """
+    prefix, _, argument = description.partition(":")
+    blobs: IBlobStore | None = find_plugin(IBlobsPlugin, prefix).blobs(argument, settings)
+    return blobs
 
 
 def make_accounts(

@@ -233,6 +233,7 @@ def _strange_parts(configuration: Configuration, check: PartCheck) -> Iterator[t
     """Ask whether there are such parts."""
     for place, kind, part in [
         (("store", "use"), "store", configuration.store.use),
+        (("bodies", "use"), "place for bodies", configuration.bodies.use),
         (("accounts", "use"), "accounts", configuration.accounts.use),
         *(
             (("filter", at, "use"), "filter", one.use)

@@ -9,6 +9,7 @@ import attrs
 
 from mailplat.config.option import option
 from mailplat.config.sections.auth import AuthOptions, OAuthOptions
+from mailplat.config.sections.bodies import BodiesOptions
 from mailplat.config.sections.filtering import FilteringOptions, FilterOptions
 from mailplat.config.sections.imap import IMAPOptions
 from mailplat.config.sections.limits import LimitOptions, MessageOptions
@@ -72,6 +73,7 @@ class Configuration:
     pop3: POP3Options = option(POP3Options(), meaning="Giving mail out by POP3.")
     imap: IMAPOptions = option(IMAPOptions(), meaning="Giving mail out by IMAP.")
     store: StoreOptions = option(StoreOptions(), meaning="Where mail is kept.")
+    bodies: BodiesOptions = option(BodiesOptions(), meaning="Where large bodies are.")
     folders: tuple[FolderOptions, ...] = option(
         STANDARD_FOLDERS, name="folder", meaning="Mailboxes that a new account begins with."
     )

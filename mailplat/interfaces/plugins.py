@@ -17,6 +17,7 @@ from zope.interface import Attribute, Interface
 
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
+from mailplat.interfaces.blobs import IBlobStore
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.hooks import IReports
 from mailplat.interfaces.resolver import IResolver
@@ -26,9 +27,11 @@ from mailplat.model.mailbox import QuotaLimit
 
 __all__ = [
     "AgentSettings",
+    "BlobSettings",
     "FilterSettings",
     "IAccountsPlugin",
     "IAgentPlugin",
+    "IBlobsPlugin",
     "IFilterPlugin",
     "IOptionsPlugin",
     "IRoutePlugin",
@@ -37,6 +40,29 @@ __all__ = [
     "RouteSettings",
     "StoreSettings",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobSettings:
+    """What every store of large bodies is told, whatever its kind.
+
+    Attributes:
+        reactor: Twisted's reactor, for its connections, threads and clock.
+        directory: The data directory; relative paths in an argument begin there.
+        access_key: By what name to ask a service; ``""`` for none.
+        secret_key: The secret that goes with it.
+        region: Where the service is, as it is called there.
+        timeout: Seconds that one request to a service may take, besides what its bytes take.
+        tries: How often a request is made that fails for a reason that may pass.
+    """
+
+    reactor: Any
+    directory: str = "."
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    region: str = "us-east-1"
+    timeout: float = 20.0
+    tries: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +76,9 @@ class StoreSettings:
         keyword_limit: Keywords a mailbox may have.
         quota: What a home may keep for which `IHome.set_limit` said nothing.
         lock_seconds: How long to wait for another process that writes to the same storage.
+        blobs: Where large bodies are; None for the store's own storage.
+        blob_size: Bodies of more bytes are large.
+        blob_seconds: How long a large body stays that no message has any more.
     """
 
     reactor: Any
@@ -58,6 +87,9 @@ class StoreSettings:
     keyword_limit: int = 50
     quota: QuotaLimit = QuotaLimit()
     lock_seconds: float = 10.0
+    blobs: IBlobStore | None = None
+    blob_size: int = 128 << 10
+    blob_seconds: float = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +192,22 @@ class IStorePlugin(Interface):
 
     def store(argument: str, settings: StoreSettings) -> IStore:
         """Make a store out of what follows the first colon.  Does not open it.
+
+        Raises:
+            ConfigurationFault: The argument cannot be read; the reason says what is expected.
+        """
+
+
+class IBlobsPlugin(Interface):
+    """Makes stores of large bodies."""
+
+    prefix: str = Attribute("The word before the first colon.")
+
+    def blobs(argument: str, settings: BlobSettings) -> IBlobStore | None:
+        """Make one out of what follows the first colon.  Does not open it.
+
+        Returns:
+            None to leave large bodies to the store itself.
 
         Raises:
             ConfigurationFault: The argument cannot be read; the reason says what is expected.

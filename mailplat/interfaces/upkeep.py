@@ -23,6 +23,7 @@ class FaultKind(Enum):
     COUNT = "count"  # a counter differs from what it counts: count again
     SUMMARY = "summary"  # a summary is missing, old or wrong: make it from the bytes
     BODY = "body"  # bytes are missing or damaged: remove the message, or restore a backup
+    BLOB = "blob"  # the same of a large body that messages share: find it again, else the same
     LEFTOVER = "leftover"  # rows that belong to nothing: remove them
     SEARCH = "search"  # the search index misses something: build it anew
     DATABASE = "database"  # the database itself is damaged: restore a backup

@@ -194,7 +194,7 @@ def test_a_step_that_fails(description: str, tmp_path: Path) -> None:
         schema.upgrade()
     assert schema.current() == "0001"
     run("DROP TABLE commits")
-    assert [one.id for one in schema.upgrade()] == ["0002"]
+    assert next(one.id for one in schema.upgrade()) == "0002"
 
 
 def test_a_newer_one(tmp_path: Path) -> None:

@@ -279,8 +279,11 @@ async def mend(
         # first what others count on
         for account in accounts:
             await repairable.recount(account)
-        if FaultKind.LEFTOVER in kinds:
+        if kinds & {FaultKind.LEFTOVER, FaultKind.BLOB}:
             await repairable.sweep()
+    still: Sequence[Fault] = ()
+    if repairable is not None and FaultKind.BLOB in kinds:
+        still = await repairable.store_faults()
     for (kind, account, name), some in by_mailbox.items():
         match kind:
             case FaultKind.COUNT | FaultKind.LEFTOVER if repairable is not None:
@@ -290,11 +293,18 @@ async def mend(
                 done = await repairable.summarize(account, name, uids, limits)
                 mended += [fault for fault in some if fault.uid in done]
                 left += [fault for fault in some if fault.uid not in done]
-            case FaultKind.BODY if drop_missing:
+            case FaultKind.BLOB:
+                mended += [fault for fault in some if fault not in still]
+                left += [fault for fault in some if fault in still]
+            case FaultKind.BODY if drop_missing or FaultKind.BLOB in kinds:
                 home = await store.open_home(account)
                 with closing(await home.open_mailbox(name)) as mailbox:
-                    await mailbox.expunge(NumSet.of(fault.uid for fault in some))
-                mended += some
+                    lost = [fault for fault in some if not await _is_read(mailbox, fault.uid)]
+                    if drop_missing:
+                        await mailbox.expunge(NumSet.of(fault.uid for fault in lost))
+                        lost = []
+                mended += [fault for fault in some if fault not in lost]
+                left += lost
             case FaultKind.SEARCH if index is not None:
                 mended += some
             case _:
@@ -302,3 +312,13 @@ async def mend(
     if index is not None and kinds & {FaultKind.SEARCH, FaultKind.SUMMARY}:
         await index.rebuild()
     return Mended(mended, left)
+
+
+async def _is_read(mailbox: IMailbox, uid: int) -> bool:
+    """Whether a message can be read now."""
+    try:
+        sizes = await mailbox.rows([uid], (Column.SIZE,))
+        await mailbox.bodies([BodyRange(uid, 0, size) for size in sizes[Column.SIZE]])
+    except Corrupt:
+        return False
+    return True

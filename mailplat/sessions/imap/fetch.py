@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mailplat.interfaces.store import BodyRange, Column, Rows
-from mailplat.model.errors import Expunged
+from mailplat.model.errors import Expunged, MailError
 from mailplat.model.flags import SEEN, FlagAction
 from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.proto.imap import responses
@@ -254,12 +254,26 @@ class _Fetching:
 
     async def _stream(self, block: Selection, rows: Rows, pieces: Sequence[Piece | None]) -> None:
         """Send one large message piece by piece, a block of bytes at a time."""
-        conversation, link = self._state.conversation, self._state.link
         (number,), (uid,) = block.numbers, rows.uids
         streaming = Streaming(self._state, self._selected, uid)
-        by_item = dict(zip(self._bodies, pieces, strict=True))
         ready = await self._of_extensions(rows)
-        conversation.send(fetch_start(number))
+        await streaming.probe([piece for piece in pieces if piece is not None])
+        self._state.conversation.send(fetch_start(number))
+        try:
+            await self._stream_items(streaming, rows, pieces, ready)
+        except MailError:
+            self._state.link.abort()  # an answer was begun: nothing else can be said inside it
+            raise
+
+    async def _stream_items(
+        self,
+        streaming: Streaming,
+        rows: Rows,
+        pieces: Sequence[Piece | None],
+        ready: _Ready,
+    ) -> None:
+        conversation, link = self._state.conversation, self._state.link
+        by_item = dict(zip(self._bodies, pieces, strict=True))
         for place, item in enumerate(self._items):
             conversation.send((b" " if place else b"") + item.label + b" ")
             if item in ready:

@@ -6,7 +6,7 @@ send.  At no time more than one block of it is in memory, however slowly the cli
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from mailplat.interfaces.store import BodyRange
 from mailplat.message.encoding import Encoding, decoder
@@ -33,6 +33,15 @@ class Streaming:
         self._selected = selected
         self._uid = uid
         self._step = state.services.options.block_bytes // 4
+
+    async def probe(self, pieces: Sequence[Piece]) -> None:
+        """Find out whether pieces can be read to their ends, as long as a refusal can be told.
+
+        Raises:
+            MailError: They cannot; the command is answered NO.
+        """
+        ends = [BodyRange(self._uid, piece.stop - 1, piece.stop) for piece in pieces if piece.size]
+        await self._selected.mailbox.bodies(ends)
 
     async def read(self, piece: Piece) -> bytes | None:
         """Read a piece as a whole; None if the message is gone."""
@@ -63,13 +72,9 @@ class Streaming:
     async def _send_literal(self, start: bytes, blocks: AsyncIterator[bytes]) -> None:
         conversation, link = self._state.conversation, self._state.link
         conversation.send(start)
-        try:
-            async for block in blocks:
-                conversation.send(block)
-                await link.drained()
-        except Expunged:
-            link.abort()  # the literal was announced: only the connection's end is true now
-            raise
+        async for block in blocks:
+            conversation.send(block)
+            await link.drained()
 
     async def _blocks(self, piece: Piece) -> AsyncIterator[bytes]:
         for start in range(piece.start, piece.stop, self._step):

@@ -7,7 +7,7 @@ bytes are, a `Bodies` knows: in the same database (`mailplat.store.sql`), in the
 The way of a message, and the thread of each step:
 
 1. ``prepare`` (reactor): before the transaction.  Write what takes long, in threads of your own: a
-   Maildir writes and flushes files in ``tmp``.
+   Maildir writes and flushes files in ``tmp``, blobs are put.
 2. ``store`` once for each new content, ``place`` once for each message (writer's thread, inside
    the transaction).  What they do outside the database they undo in ``tx.on_abort``; what many
    can share (the flush of a directory) goes into ``tx.before_commit`` under a key.
@@ -31,8 +31,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mailplat.interfaces.store import NewMessage
+from mailplat.interfaces.upkeep import Fault
 from mailplat.model.numset import NumSet
 from mailplat.store.index.database import Connection
+from mailplat.store.index.readers import Readers
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 
 if TYPE_CHECKING:
@@ -203,3 +205,20 @@ class Bodies(Protocol):
         Raises:
             Corrupt: Bytes are missing or too few; the reason names mailbox and UID.
         """
+
+    def fetch(
+        self, readers: Readers, wanted: Sequence[Wanted], subject: str
+    ) -> Awaitable[Sequence[bytes | None]]:
+        """Do what `read` does from the reactor's thread; hold no reader while others are asked.
+
+        Args:
+            readers: The store's.
+            wanted: What to read.
+            subject: What it is about, for the reasons of errors.
+        """
+
+    def faults(self) -> Awaitable[Sequence[Fault]]:
+        """Look at what is kept outside the index and belongs to no account; changes nothing."""
+
+    def sweep(self) -> Awaitable[int]:
+        """Mend what `faults` told; tell how much was removed or found again."""

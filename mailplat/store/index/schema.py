@@ -40,7 +40,7 @@ __all__ = [
     "script",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """What this code reads and writes: the newest revision of ``mailplatctl db``."""
 
 APPLICATION_ID = 0x4D504C54
@@ -144,6 +144,25 @@ bodies = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+# large bodies, each once; chunks stand in `bodies` under their ids where they have no key
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("key", _Name, nullable=False),
+    Column("unused", BigInteger, nullable=False),
+)
+
+# which contents have theirs there
+shared = Table(
+    "shared",
+    metadata,
+    Column("content", _Id, primary_key=True, autoincrement=False),
+    Column("blob", _Id, nullable=False),
+)
+
 messages = Table(
     "messages",
     metadata,
@@ -192,6 +211,10 @@ commits = Table(
 Index("messages_by_modseq", messages.c.mailbox, messages.c.modseq)
 Index("messages_by_content", messages.c.content)
 Index("dropping_by_content", dropping.c.content)
+Index("blobs_by_digest", blobs.c.digest)
+Index("blobs_by_key", blobs.c.key)
+Index("blobs_by_unused", blobs.c.unused)
+Index("shared_by_blob", shared.c.blob)
 
 
 def script(dialect: Dialect) -> list[str]:

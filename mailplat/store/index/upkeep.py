@@ -68,7 +68,10 @@ _IN_USE = "(SELECT content FROM messages UNION SELECT content FROM dropping)"
 _LEFT = {
     "contents": f"id NOT IN {_IN_USE}",
     "headers": f"content NOT IN {_IN_USE}",
-    "bodies": f"id >> {CHUNK_BITS} NOT IN {_IN_USE}",
+    "shared": f"content NOT IN {_IN_USE}",
+    "blobs": "key = '' AND id NOT IN (SELECT blob FROM shared)",
+    "bodies": f"id >> {CHUNK_BITS} NOT IN {_IN_USE}"
+    f" AND id >> {CHUNK_BITS} NOT IN (SELECT id FROM blobs)",
     "messages": "mailbox NOT IN (SELECT id FROM mailboxes)",
     "vanished": "mailbox NOT IN (SELECT id FROM mailboxes)",
     "mailboxes": "home NOT IN (SELECT id FROM homes)",
@@ -141,7 +144,7 @@ class Upkeep:
                 found += await self._store.readers.read(job, self._name)
             except Corrupt as error:
                 found.append(Fault(FaultKind.DATABASE, error.reason))
-        return found
+        return [*found, *await self._store.bodies.faults()]
 
     async def faults(self, account: str) -> Sequence[Fault]:
         """See `IRepairable.faults`."""
@@ -201,7 +204,8 @@ class Upkeep:
 
     async def sweep(self) -> int:
         """See `IRepairable.sweep`."""
-        return await self._store.writer.submit(_sweep, self._name)
+        removed = await self._store.writer.submit(_sweep, self._name)
+        return removed + await self._store.bodies.sweep()
 
 
 def _database_faults(connection: Connection) -> list[Fault]:

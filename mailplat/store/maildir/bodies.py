@@ -22,11 +22,13 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from mailplat.interfaces.store import NewMessage
+from mailplat.interfaces.upkeep import Fault
 from mailplat.model.errors import ConfigurationFault
 from mailplat.model.flags import flag_names
 from mailplat.model.numset import NumSet
 from mailplat.store.index.bodies import Wanted
 from mailplat.store.index.database import Connection
+from mailplat.store.index.readers import Readers
 from mailplat.store.index.rows import HomeRow, MailboxRow
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.index.transaction import Transaction
@@ -314,6 +316,20 @@ class MaildirBodies(Deciding):
     def read(self, connection: Connection, wanted: Sequence[Wanted]) -> Sequence[bytes | None]:
         """See `Bodies.read`."""
         return self._reading.read(connection, wanted)
+
+    def fetch(
+        self, readers: Readers, wanted: Sequence[Wanted], subject: str
+    ) -> Awaitable[Sequence[bytes | None]]:
+        """See `Bodies.fetch`."""
+        return readers.read(partial(self.read, wanted=wanted), subject)
+
+    async def faults(self) -> Sequence[Fault]:
+        """See `Bodies.faults`: every file belongs to a mailbox, or is taken for a message."""
+        return ()
+
+    async def sweep(self) -> int:
+        """See `Bodies.sweep`."""
+        return 0
 
     def _vanished(self, mailbox: int, places: dict[int, str]) -> None:
         self._reactor.callFromThread(self._outside.remove, mailbox, places)

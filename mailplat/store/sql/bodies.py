@@ -8,17 +8,20 @@ here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import succeed
 
 from mailplat.interfaces.bodies import IBody
 from mailplat.interfaces.store import NewMessage
+from mailplat.interfaces.upkeep import Fault
 from mailplat.model.errors import Corrupt, TooBig
 from mailplat.model.numset import NumSet
 from mailplat.store.index import statements
 from mailplat.store.index.bodies import Dropped, Wanted
 from mailplat.store.index.database import Connection, Dialect
+from mailplat.store.index.readers import Readers
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 from mailplat.store.index.schema import CHUNK, CHUNK_BITS
 
@@ -67,30 +70,31 @@ class DatabaseBodies:
 
     async def prepare(
         self, messages: Sequence[NewMessage], accounts: Sequence[str]
-    ) -> Sequence[IBody]:
+    ) -> Sequence[Any]:
         """See `Bodies.prepare`: the writer's thread reads what is in files."""
         return [message.body for message in messages]
 
-    def done(self, prepared: Sequence[IBody]) -> None:
+    def done(self, prepared: Sequence[Any]) -> None:
         """See `Bodies.done`."""
 
-    def store(self, tx: Transaction, content: int, prepared: IBody) -> None:
+    def store(self, tx: Transaction, content: int, prepared: Any) -> None:
         """See `Bodies.store`."""
-        size = prepared.size
+        body: IBody = prepared
+        size = body.size
         if size > CHUNK << CHUNK_BITS:
             raise TooBig(f"a body of {size} bytes; the database takes {CHUNK << CHUNK_BITS}")
         first = content << CHUNK_BITS
         if size <= CHUNK:
-            tx.insert(statements.BODIES, first, _read(prepared, 0, size))
+            tx.insert(statements.BODIES, first, _read(body, 0, size))
             return
         for start in range(0, size, CHUNK):
-            data = _read(prepared, start, min(start + CHUNK, size))
+            data = _read(body, start, min(start + CHUNK, size))
             tx.insert(statements.BODIES, first + start // CHUNK, data)
             if start % _HELD == 0:
                 tx.flush()
 
     def place(
-        self, tx: Transaction, mailbox: MailboxRow, uid: int, mask: int, prepared: IBody
+        self, tx: Transaction, mailbox: MailboxRow, uid: int, mask: int, prepared: Any
     ) -> str:
         """See `Bodies.place`."""
         return ""
@@ -168,6 +172,20 @@ class DatabaseBodies:
         for start in range(0, len(pieces), _PIECES):
             self._read_pieces(connection, pieces[start : start + _PIECES], wanted, parts)
         return [_whole(want, found) for want, found in zip(wanted, parts, strict=True)]
+
+    def fetch(
+        self, readers: Readers, wanted: Sequence[Wanted], subject: str
+    ) -> Awaitable[Sequence[bytes | None]]:
+        """See `Bodies.fetch`."""
+        return readers.read(partial(self.read, wanted=wanted), subject)
+
+    async def faults(self) -> Sequence[Fault]:
+        """See `Bodies.faults`: all is in the index."""
+        return ()
+
+    async def sweep(self) -> int:
+        """See `Bodies.sweep`."""
+        return 0
 
     def _read_pieces(
         self,

@@ -12,16 +12,20 @@ from pathlib import Path
 
 from mailplat.interfaces.plugins import StoreSettings
 from mailplat.model.errors import ConfigurationFault
+from mailplat.store.blobs.bodies import BlobRules, SharedBodies
 from mailplat.store.index.database import IndexDatabase
+from mailplat.store.index.schema import CHUNK
 from mailplat.store.index.sqlite import SQLiteDatabase
 from mailplat.store.index.store import IndexedStore, IndexLimits
-from mailplat.store.sql.bodies import DatabaseBodies
 
 __all__ = ["sql_database", "sql_store"]
 
 
 def sql_store(
-    argument: str, settings: StoreSettings, limits: IndexLimits | None = None
+    argument: str,
+    settings: StoreSettings,
+    limits: IndexLimits | None = None,
+    rules: BlobRules | None = None,
 ) -> IndexedStore:
     """Make a store out of a database's URL.  Does not open it.
 
@@ -29,18 +33,24 @@ def sql_store(
         argument: The URL.
         settings: What every store is told.
         limits: What it may take.
+        rules: Which bodies are large; None for what the settings say.
 
     Raises:
         ConfigurationFault: The URL cannot be read; the reason says what is expected.
     """
     database = sql_database(argument, settings.directory, settings.lock_seconds)
-    bodies = DatabaseBodies(database.dialect)
+    rules = rules or _rules(settings)
+    bodies = SharedBodies(database.dialect, settings.reactor, settings.blobs, rules)
     keeper = None
     if database.dialect.name == "postgresql":
         from mailplat.store.sql.search import TextTable
 
         keeper = TextTable(database, bodies, settings.reactor)
     return IndexedStore(database, bodies, settings, limits, keeper)
+
+
+def _rules(settings: StoreSettings) -> BlobRules:
+    return BlobRules(larger=max(settings.blob_size, CHUNK), keep_seconds=settings.blob_seconds)
 
 
 def sql_database(argument: str, directory: str, lock_seconds: float = 10.0) -> IndexDatabase:
