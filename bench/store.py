@@ -22,6 +22,7 @@ from zope.interface import implementer
 from bench.figures import Figure, Table
 from bench.mails import mail
 from bench.options import Options
+from bench.slow_disk import slow_flushes
 from mailplat.interfaces.bodies import IBody
 from mailplat.interfaces.plugins import StoreSettings
 from mailplat.interfaces.store import NewMessage, Target
@@ -105,6 +106,16 @@ def measure(options: Options) -> Iterator[Table]:
         "The baseline is one producer that inserts a row a transaction (the last line: that "
         "writes a file and flushes it and its folder), and does nothing else.",
     )
+    for milliseconds in (1, 8):
+        with slow_flushes(milliseconds) as slow:
+            if slow:
+                yield Table(
+                    f"The same, where a flush takes {milliseconds} ms longer",
+                    options.command("store"),
+                    in_reactor(_figures, options),
+                    "one fsync a mail",
+                    "An SSD without a capacitor takes 1 to 5 ms, a hard disk 8 and more.",
+                )
 
 
 async def _figures(options: Options) -> list[Figure]:
