@@ -54,6 +54,7 @@ def report_addresses(text: str, most: int = 5) -> tuple[ReportAddress, ...]:
             scheme.lower() == "mailto"
             and at
             and domain is not None
+            and local.isascii()
             and _LOCAL.fullmatch(local)
             and (limit is not None or not size.strip())
         ):

@@ -11,6 +11,7 @@ from mailplat.message.auth.authentication_results import (
     NAME,
     authentication_results,
     claims_to_be_from,
+    read_results,
 )
 from mailplat.message.auth.result import Finding, Result
 
@@ -79,3 +80,44 @@ def test_recognises(value: bytes, claims: bool) -> None:
 def test_any_value(value: bytes) -> None:
     """Nothing that is in a field raises or hangs."""
     claims_to_be_from(value, HOST)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b" none", []),
+        (b"", []),
+        (
+            b" spf=pass smtp.mailfrom=a@b.example;\r\n"
+            b" dmarc = Pass (p=none; x) header.from=b.example",
+            [
+                Finding("spf", Result.PASS, (("smtp.mailfrom", "a@b.example"),)),
+                Finding("dmarc", Result.PASS, (("header.from", "b.example"),)),
+            ],
+        ),
+        (
+            b'dkim/1=fail reason="a; b\\"" header.d=x.example',
+            [Finding("dkim", Result.FAIL, (("reason", 'a; b"'), ("header.d", "x.example")))],
+        ),
+        (b"dmarc=pass header.from", []),
+        (b"dmarc=unheard; =; dmarc; (dmarc=pass", []),
+        (b'x="dmarc=pass"; dmarc=fail', [Finding("dmarc", Result.FAIL)]),
+    ],
+)
+def test_reads(value: bytes, found: list[Finding]) -> None:
+    """What others found is read, without comments; what cannot be read says nothing."""
+    assert list(read_results(value)) == found
+
+
+@given(st.binary(max_size=200))
+def test_reads_anything(value: bytes) -> None:
+    """Whatever comes, results are read or not."""
+    for one in read_results(value):
+        assert isinstance(one.result, Result)
+
+
+def test_reads_what_it_writes() -> None:
+    """What we write we read."""
+    one = Finding("dmarc", Result.FAIL, (("header.from", "b.example"),), "policy is x; y")
+    (found,) = read_results(authentication_results("mx", [one]).partition(";")[2].encode())
+    assert found.properties == (("reason", "policy is x; y"), ("header.from", "b.example"))
