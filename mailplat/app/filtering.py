@@ -18,6 +18,7 @@ from mailplat.config.sections.filtering import Direction, FilterOptions
 from mailplat.filters.breaker import Breaker
 from mailplat.filters.chain import Chains, Rule
 from mailplat.filters.condition import Condition
+from mailplat.filters.dmarc_results import DmarcResults
 from mailplat.filters.queue_hooks import QueueHooks
 from mailplat.filters.reports import Reports
 from mailplat.filters.threads import FilterThreads
@@ -41,11 +42,13 @@ class SharedFiltering:
         threads: Where those are asked that block.
         reports: What happens.
         watchdog: Tells what holds the reactor up.
+        dmarc_results: Gathers what domains are told of mail in their name; None if they are not.
     """
 
     threads: FilterThreads
     reports: Reports
     watchdog: Watchdog
+    dmarc_results: DmarcResults | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,20 @@ def make_shared(configuration: Configuration, reactor: Any) -> SharedFiltering:
         ),
         Reports(),
         Watchdog(reactor, options.stall_notice),
+        make_dmarc_results(configuration, reactor),
+    )
+
+
+def make_dmarc_results(configuration: Configuration, reactor: Any) -> DmarcResults | None:
+    """Make what gathers results of DMARC; None where no reports are sent."""
+    options = configuration.dmarc
+    if not options.reports:
+        return None
+    return DmarcResults(
+        reactor,
+        configuration.server.data_directory / "dmarc.sqlite",
+        interval=int(options.interval),
+        max_rows=options.max_rows,
     )
 
 
@@ -151,6 +168,7 @@ def make_filtering(
         ConfigurationFault: One cannot be made.
     """
     settings = replace(settings, reports=shared.reports)
+    settings = replace(settings, dmarc_results=shared.dmarc_results)
     rules = tuple(_rules(configuration, settings, shared))
     return Filtering(rules, shared, settings.reactor, settings.now, is_local)
 

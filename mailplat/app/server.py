@@ -12,6 +12,7 @@ from twisted.application.service import IService
 
 from mailplat.app.assembly import assemble
 from mailplat.app.control import QUEUE_CHANGED, Control
+from mailplat.app.dmarc_reporting import make_dmarc_reporting
 from mailplat.app.filtering import CurrentFiltering
 from mailplat.app.listening import ports_of
 from mailplat.app.logs import make_observer, open_log
@@ -68,6 +69,7 @@ def make_server(
             parts.filtering.shared.watchdog,
             parts.filtering.shared.threads,
             filters,
+            *make_dmarc_reporting(parts, filters),
             *([parts.policies] if parts.policies is not None else []),
             *([parts.tls_counts] if parts.tls_counts is not None else []),
             ClosingAgents(parts.agents),

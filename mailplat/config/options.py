@@ -10,6 +10,7 @@ import attrs
 from mailplat.config.option import option
 from mailplat.config.sections.auth import AuthOptions, OAuthOptions
 from mailplat.config.sections.bodies import BodiesOptions
+from mailplat.config.sections.dmarc import DMARCOptions
 from mailplat.config.sections.filtering import FilteringOptions, FilterOptions
 from mailplat.config.sections.imap import IMAPOptions
 from mailplat.config.sections.limits import LimitOptions, MessageOptions
@@ -110,5 +111,8 @@ class Configuration:
     filtering: FilteringOptions = option(FilteringOptions(), meaning="What all filters share.")
     filters: tuple[FilterOptions, ...] = option(
         (), name="filter", meaning="Filters, in the order they are asked."
+    )
+    dmarc: DMARCOptions = option(
+        DMARCOptions(), meaning="Reports to domains on the mail in their name."
     )
     log: LogOptions = option(LogOptions(), meaning="The log.")

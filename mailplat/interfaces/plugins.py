@@ -18,6 +18,7 @@ from zope.interface import Attribute, Interface
 from mailplat.interfaces.accounts import IAccounts
 from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.blobs import IBlobStore
+from mailplat.interfaces.dmarc import IDmarcResults
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.hooks import IReports
 from mailplat.interfaces.resolver import IResolver
@@ -104,6 +105,7 @@ class FilterSettings:
         now: Tells the time, in seconds since 1970 UTC.
         options: What the configuration says of this part alone (`IOptionsPlugin`).
         reports: What happens to connections and mails; None where nobody says.
+        dmarc_results: Gathers what DMARC found; None where domains get no reports.
     """
 
     reactor: Any
@@ -113,6 +115,7 @@ class FilterSettings:
     now: Callable[[], float] = time
     options: Any = None
     reports: IReports | None = None
+    dmarc_results: IDmarcResults | None = None
 
 
 @dataclass(frozen=True, slots=True)
