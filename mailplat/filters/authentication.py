@@ -1,5 +1,8 @@
 """Says who a message is from: SPF at MAIL, DKIM, ARC and DMARC at the end of the message.
 
+Mail that a forwarder or a mailing list changed fails DMARC; if all who sealed it are trusted, and
+the first of them found that it passed, what they say counts (RFC 8617 §7.2).
+
 What was found goes into one Authentication-Results field; fields that claim to be ours are taken
 out, whoever sends them (RFC 8601 §5).  Mail of accounts that logged in is not checked: it is ours.
 
@@ -17,12 +20,17 @@ from functools import partial
 from random import SystemRandom
 from typing import Any, TypeVar
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mailplat.config.option import option
+from mailplat.config.values import Domain
 from mailplat.filters.asking import ResolverLookups
+from mailplat.filters.dmarc_rows import noted
 from mailplat.filters.reading import each_block, in_thread
+from mailplat.interfaces.dmarc import IDmarcResults
 from mailplat.interfaces.filters import Context, IFilter, IStages, Mail, Stage, Stages
 from mailplat.interfaces.plugins import FilterSettings
 from mailplat.message import headers
@@ -32,18 +40,18 @@ from mailplat.message.auth.authentication_results import (
     NAME,
     authentication_results,
     claims_to_be_from,
+    read_results,
 )
-from mailplat.message.auth.dkim import Verified, Verifier
+from mailplat.message.auth.dkim import Limits, Verified, Verifier
 from mailplat.message.auth.dmarc import Policy
 from mailplat.message.auth.iprev import check_reverse
-from mailplat.message.auth.lookups import Lookups
 from mailplat.message.auth.organisations import organisation
 from mailplat.message.auth.result import Finding, Result
 from mailplat.model.envelope import Sender
 from mailplat.model.errors import ConfigurationFault
 from mailplat.model.verdict import CONTINUE, Action, AddHeader, Change, RemoveHeader, Verdict
 
-__all__ = ["AuthenticationFilter", "AuthenticationOptions", "read_options"]
+__all__ = ["AuthenticationFilter", "AuthenticationOptions", "CheckOptions", "read_options"]
 
 T = TypeVar("T")
 
@@ -53,6 +61,34 @@ _MOST_FORGED = 20
 """Forged fields that are taken out one by one; where there are more, all of the name go."""
 
 _ACTIONS = {action.name.lower(): action for action in Action if action is not Action.ACCEPT}
+
+
+@attrs.frozen(kw_only=True)
+class CheckOptions:
+    """What is believed."""
+
+    trusted_sealers: tuple[Domain, ...] = option(
+        (),
+        meaning="The domains whose ARC seals are believed: forwarders and mailing lists. A message "
+        "whose sealers are all among them, and whose first one found that it passed DMARC, is "
+        "not held against the policy that it fails here.",
+        precedent="Rspamd whitelisted_signers_map; Microsoft 365 trusted ARC sealers",
+        example=("lists.example.net",),
+    )
+    key_bits: int = option(
+        1024,
+        unit="bits",
+        least=512,
+        most=4096,
+        meaning="The smallest RSA key whose signatures count.",
+        precedent="RFC 8301 §3.2 (1024)",
+    )
+    partial_bodies: bool = option(
+        False,
+        meaning="Whether a signature counts that leaves the end of the body out (`l=`): anything "
+        "may have been added there.",
+        precedent="RFC 6376 §8.2",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +171,33 @@ class AuthenticationFilter:
         self._lookups = ResolverLookups(settings.resolver)
         self._now = settings.now
         self._draw = draw
+        self._trust = _trust(settings.options or CheckOptions())
+        self._results = settings.dmarc_results
 
     def open(self) -> IStages:
         """See `IFilter.open`."""
-        return _Authentication(self._options, self._reactor, self._lookups, self._now, self._draw)
+        return _Authentication(
+            self._options,
+            self._reactor,
+            self._lookups,
+            self._now,
+            self._draw,
+            self._trust,
+            self._results,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """What is believed: whose seals, and which signatures."""
+
+    sealers: frozenset[str]
+    limits: Limits
+
+
+def _trust(options: CheckOptions) -> _Trust:
+    limits = Limits(key_bits=options.key_bits, partial_bodies=options.partial_bodies)
+    return _Trust(frozenset(options.trusted_sealers), limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +215,19 @@ class _Authentication(Stages):
         self,
         options: AuthenticationOptions,
         reactor: Any,
-        lookups: Lookups,
+        lookups: ResolverLookups,
         now: Callable[[], float],
         draw: Callable[[], float],
+        trust: _Trust,
+        results: IDmarcResults | None,
     ) -> None:
         self._options = options
         self._reactor = reactor
         self._lookups = lookups
         self._now = now
         self._draw = draw
+        self._trust = trust
+        self._results = results
         self._spf: spf.Checked | None = None
 
     async def sender(self, context: Context, sender: Sender) -> Verdict:
@@ -209,14 +272,35 @@ class _Authentication(Stages):
         findings += [checked.arc.finding] if checked.arc.result is not Result.NONE else []
         findings.append(checked.dmarc.finding)
         value = authentication_results(self._options.host, findings)
-        verdict = self._decide(checked.dmarc)
+        vouched = _vouched_for(checked, self._trust.sealers)
+        verdict = CONTINUE if vouched else self._decide(checked.dmarc)
+        if vouched:
+            _log.info(
+                "{session} DMARC fails for {domain}, and sealers vouch for it: {sealers}",
+                session=context.session_id,
+                domain=checked.dmarc.domain,
+                sealers=", ".join(domain for domain, _ in checked.arc.sealers),
+            )
+        if self._results is not None and context.peer.address:
+            noted(
+                self._results,
+                self._now(),
+                context,
+                mail.envelope.sender,
+                checked.dmarc,
+                checked.dkim,
+                self._spf,
+                verdict.action,
+                checked.arc if vouched else None,
+            )
         return Verdict(
             verdict.action, verdict.reply, (*changes, AddHeader(NAME, value)), verdict.reason
         )
 
     async def _checked(self, mail: Mail) -> _Checked:
         """Check DKIM and ARC, then DMARC."""
-        verifier, chain = Verifier(mail.header), ChainVerifier(mail.header)
+        limits = self._trust.limits
+        verifier, chain = Verifier(mail.header, limits), ChainVerifier(mail.header, limits)
 
         def receive(block: bytes) -> None:
             verifier.receive(block)
@@ -228,7 +312,13 @@ class _Authentication(Stages):
         verified = await verifier.results(self._lookups.txt, self._now())
         arc = await chain.result(self._lookups.txt)
         evaluated = await dmarc.evaluate(
-            mail.header, verified, self._spf, self._lookups.txt, organisation, self._draw()
+            mail.header,
+            verified,
+            self._spf,
+            self._lookups.txt,
+            organisation,
+            self._draw(),
+            self._lookups.exists,
         )
         return _Checked(verified, arc, evaluated)
 
@@ -266,6 +356,26 @@ class _Authentication(Stages):
         except Exception:
             _log.failure("{session} a check of authentication failed", session=context.session_id)
             return otherwise
+
+
+def _vouched_for(checked: _Checked, trusted: frozenset[str]) -> bool:
+    """Tell whether sealers whom we trust vouch for mail that fails DMARC here.
+
+    All who sealed have to be trusted: any of them could have changed the message.  What the first
+    one found is what counts; it has to be about the same domain.
+    """
+    if checked.dmarc.result is not Result.FAIL or checked.arc.result is not Result.PASS:
+        return False
+    if not all(domain in trusted for domain, _ in checked.arc.sealers):
+        return False
+    first = checked.arc.links[0].results
+    _, _, results = first.partition(b";")  # behind its number stands a server's name
+    return any(
+        one.method == "dmarc"
+        and one.result is Result.PASS
+        and dict(one.properties).get("header.from", "").lower() == checked.dmarc.domain
+        for one in read_results(results.partition(b";")[2])
+    )
 
 
 def _verdict(action: Action, text: str, status: str) -> Verdict:

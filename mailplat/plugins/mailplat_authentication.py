@@ -12,16 +12,22 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mailplat.interfaces.filters import IFilter
-from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin
+from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin, IOptionsPlugin
 
 __all__ = ["authentication"]
 
 
-@implementer(IPlugin, IFilterPlugin)
+@implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
 class AuthenticationPlugin:
     """Makes a `mailplat.filters.authentication.AuthenticationFilter`."""
 
     prefix = "authentication"
+
+    def options(self) -> type:
+        """See `IOptionsPlugin.options`."""
+        from mailplat.filters.authentication import CheckOptions
+
+        return CheckOptions
 
     def filter(self, name: str, argument: str, settings: FilterSettings) -> IFilter:
         """Take what becomes of mail."""

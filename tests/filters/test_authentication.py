@@ -10,17 +10,22 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mailplat.app.parts import make_filter
+from mailplat.config.values import Domain
+from mailplat.filters.authentication import CheckOptions
 from mailplat.filters.chain import Chains, Rule
+from mailplat.interfaces.dmarc import IDmarcResults
 from mailplat.interfaces.filters import Context, IChain, IFilter, Mail, Stage
 from mailplat.interfaces.plugins import FilterSettings
 from mailplat.message import headers
-from mailplat.message.auth.arc import Chain
+from mailplat.message.auth.arc import Chain, Link
 from mailplat.message.auth.arc_sealing import Sealer
 from mailplat.message.auth.canonical import BodyHash, Canonicalisation
 from mailplat.message.auth.dkim_signing import NAME, Signer
+from mailplat.message.auth.dmarc_report import Override, Published, Row
 from mailplat.message.auth.result import Result
 from mailplat.message.edit import edit_header
 from mailplat.model.account import Account
@@ -57,6 +62,7 @@ def names(texts: Mapping[str, list[bytes]] | None = None, *broken: str) -> Known
     )
 
 
+@implementer(IDmarcResults)
 class Visit:
     """A connection to a server with this filter alone."""
 
@@ -68,14 +74,26 @@ class Visit:
         address: str = "192.0.2.1",
         account: Account | None = None,
         clock: Any = None,
+        options: CheckOptions | None = None,
     ) -> None:
+        self.noted: list[tuple[float, Published, str, Row]] = []
         settings = FilterSettings(
-            clock or Clock(), HOST, ".", names() if resolver is None else resolver, lambda: NOW
+            clock or Clock(),
+            HOST,
+            ".",
+            names() if resolver is None else resolver,
+            lambda: NOW,
+            options,
+            dmarc_results=self,
         )
         self.filter = make_filter(f"authentication:{argument}", settings)
         self.context = Context("s1", "mx", Peer(address, 4000, "192.0.2.2", 25))
         self.context.helo, self.context.account = "mail.d.example", account
         self.chain: IChain = Chains([Rule(self.filter)], settings.reactor).open_chain(self.context)
+
+    def note(self, at: float, published: Published, reports_to: str, row: Row) -> None:
+        """See `IDmarcResults.note`."""
+        self.noted.append((at, published, reports_to, row))
 
     async def mail(
         self, header: bytes = HEADER, body: bytes = BODY, sender: str = "alice@d.example"
@@ -323,3 +341,108 @@ async def test_host() -> None:
     visit = Visit(argument="host=mx.cluster.example", account=Account("a@d.example"))
     _, header = await visit.mail(forged + FORGED + HEADER)
     assert header == FORGED + HEADER
+
+
+TRUSTING = CheckOptions(trusted_sealers=(Domain("list.example"), Domain("fwd.example")))
+SEALED = "d.example; dmarc=pass header.from=r.example"
+
+
+def sealed(found: str, *domains: str) -> bytes:
+    """Make a header that some servers sealed; the first one found these results."""
+    header = b"From: x@r.example\r\n\r\n"
+    digest = BodyHash(Canonicalisation.RELAXED)
+    digest.receive(BODY)
+    body_hash, chain = digest.finish(), Chain(Result.NONE)
+    for domain in domains:
+        sealer = Sealer(domain, "s", domain_key().private)
+        fields = sealer.seal(header, body_hash, chain, found, NOW)
+        for name, value in fields:
+            header = headers.field(name, value) + header
+        link = Link(*(headers.field(name, value).partition(b":")[2] for name, value in fields))
+        chain, found = Chain(Result.PASS, (*chain.links, link)), f"{domain}; arc=pass"
+    return header
+
+
+@pytest.mark.parametrize(
+    ("found", "domains", "options", "action"),
+    [
+        (SEALED, ["list.example"], TRUSTING, Action.CONTINUE),
+        (SEALED, ["fwd.example", "list.example"], TRUSTING, Action.CONTINUE),
+        (SEALED, ["list.example"], None, Action.REJECT),
+        (SEALED, ["eve.example"], TRUSTING, Action.REJECT),
+        (SEALED, ["eve.example", "list.example"], TRUSTING, Action.REJECT),
+        (SEALED, ["list.example", "eve.example"], TRUSTING, Action.REJECT),
+        (SEALED.replace("pass", "fail"), ["list.example"], TRUSTING, Action.REJECT),
+        (SEALED.replace("r.example", "x.example"), ["list.example"], TRUSTING, Action.REJECT),
+        ("d.example; dmarc=pass", ["list.example"], TRUSTING, Action.REJECT),
+        ("d.example; spf=pass", ["list.example"], TRUSTING, Action.REJECT),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_trusted_sealers(
+    found: str, domains: list[str], options: CheckOptions | None, action: Action
+) -> None:
+    """What the first of trusted sealers found counts more than a policy."""
+    zone = {
+        "_dmarc.r.example": [b"v=DMARC1; p=reject; rua=mailto:a@r.example"],
+        **{f"s._domainkey.{domain}": [domain_key().record] for domain in domains},
+    }
+    visit = Visit(names(zone), options=options)
+    verdict, header = await visit.mail(sealed(found, *domains), sender="x@list.example")
+    assert verdict.action is action
+    ((_, _, _, row),) = visit.noted
+    if action is Action.REJECT:
+        assert (row.disposition, row.overrides) == ("reject", ())
+        return
+    assert "dmarc=fail" in results(header)[-1]
+    seals = [f"as[{n}].d={one} as[{n}].s=s" for n, one in enumerate(domains, 1)]
+    comment = " ".join(["arc=pass", *reversed(seals)])
+    assert (row.disposition, row.overrides) == ("none", (Override("local_policy", comment),))
+
+
+@pytest_twisted.ensureDeferred
+async def test_results_for_reports() -> None:
+    """Mail of domains that want reports is noted, with all that was found."""
+    zone = TEXTS | {"_dmarc.d.example": [b"v=DMARC1; p=reject; pct=0; aspf=s; rua=mailto:a@b.c"]}
+    visit = Visit(names(zone))
+    await visit.mail(signed(), sender="b@d.example")
+    await visit.mail(sender="")
+    ((at, published, wanted, row), (_, _, _, other)) = visit.noted
+    assert (at, wanted) == (NOW, "mailto:a@b.c")
+    assert published == Published("d.example", "reject", "reject", "r", "s", 0)
+    assert (row.source, row.dkim, row.spf, row.disposition) == (
+        "192.0.2.1", "pass", "pass", "none",
+    )  # fmt: skip
+    assert (row.header_from, row.envelope_from) == ("d.example", "d.example")
+    assert [(one.domain, one.selector, one.result) for one in row.signatures] == [
+        ("d.example", "s", "pass")
+    ]
+    assert [(one.domain, one.scope, one.result) for one in row.senders] == [
+        ("d.example", "mfrom", "pass")
+    ]
+    assert (other.dkim, other.spf, other.disposition, other.envelope_from) == (
+        "fail", "fail", "quarantine", "",
+    )  # fmt: skip
+    assert other.overrides == (Override("sampled_out"),)
+    assert [one.scope for one in other.senders] == ["helo"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_results_for_reports() -> None:
+    """Where nobody wants reports, where nothing can be said yet, and of our own mail: none."""
+    for visit, header in (
+        (Visit(), HEADER),
+        (Visit(names(TEXTS, "_dmarc.d.example")), HEADER),
+        (Visit(account=Account("alice@d.example")), HEADER),
+        (Visit(), b"Subject: x\r\n\r\n"),
+    ):
+        await visit.mail(header)
+        assert not visit.noted
+
+
+@pytest_twisted.ensureDeferred
+async def test_signatures_that_count() -> None:
+    """How long a key has to be is an option."""
+    visit = Visit(options=CheckOptions(key_bits=4096))
+    _, header = await visit.mail(signed())
+    assert any("dkim=policy" in one and "too short" in one for one in results(header))
