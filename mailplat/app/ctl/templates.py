@@ -235,6 +235,72 @@ class TestAccounts(accounts.AccountsContract):
         await backend.close()
 """
 
+_ROUTE = """\
+\"\"\"A route: leads the names that the configuration has to other addresses.\"\"\"
+
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from mailplat.interfaces.plugins import IRoutePlugin
+from mailplat.interfaces.routes import Expanded, Found, IRoute
+from mailplat.model.address import Address
+
+
+@implementer(IRoute)
+class Route:
+    def __init__(self, name, domain, names):
+        self.name = name
+        self.domain = domain
+        self.names = names
+
+    def is_local_domain(self, domain):
+        return domain.lower() == self.domain
+
+    async def find(self, address, sender):
+        local, domain = address.key
+        target = self.names.get(local) if domain == self.domain else None
+        if target is None:
+            return None
+        user, _, host = target.partition("@")
+        return Found(Expanded((Address(user, host),)), f"{{self.name}} knows {{local}}")
+
+
+@implementer(IPlugin, IRoutePlugin)
+class Plugin:
+    prefix = "{name}"
+
+    def route(self, argument, settings):
+        domain, *rows = argument.split(",")
+        return Route(settings.name, domain, dict(row.split("=", 1) for row in rows))
+
+
+{name} = Plugin()
+"""
+
+_ROUTE_TEST = """\
+import pytest
+
+from mailplat.app.parts import make_route
+from mailplat.interfaces.plugins import RouteSettings
+from mailplat.model.address import Address
+from mailplat.testing.routes import RouteContract
+
+
+class TestRoute(RouteContract):
+    @pytest.fixture
+    def route(self):
+        use = "{name}:club.example,ann=ann@example.net"
+        return make_route(use, RouteSettings(None, "{name}"))
+
+    @pytest.fixture
+    def known(self):
+        return Address("ann", "club.example")
+
+    @pytest.fixture
+    def other(self):
+        return Address("ann", "example.org")
+"""
+
 _IMAP = """\
 \"\"\"An extension of IMAP: a capability; `IMAPExtension` says what else there may be.\"\"\"
 
@@ -304,6 +370,11 @@ KINDS = {
             "{module}/accounts.py": _ACCOUNTS_PART,
             "tests/test_{name}.py": _ACCOUNTS_TEST,
         },
+    ),
+    "route": (
+        "Says where mail for an address leads.",
+        '    [[route]]\n    use = "{name}:club.example,ann=ann@example.net"',
+        {"{module}/plugin.py": _ROUTE, "tests/test_{name}.py": _ROUTE_TEST},
     ),
     "imap": (
         "Adds a command, a FETCH item, a SEARCH key or a capability to IMAP.",
