@@ -220,6 +220,11 @@ class Talk(Protocol):
         """Whether the connection is there, and the daemon said nothing that was not read."""
         return self._connected and not self.heard
 
+    @property
+    def closed(self) -> bool:
+        """Whether the daemon closed the connection, and all that it said before was read."""
+        return isinstance(self._over, (ConnectionDone, ConnectionLost)) and not self._data
+
     async def some(self) -> bytes:
         """Read what there is; waits for at least one byte."""
         while not self._data:

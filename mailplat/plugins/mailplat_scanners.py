@@ -13,7 +13,7 @@ from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin, IOptionsPlugin
 from mailplat.model.errors import ConfigurationFault
 
-__all__ = ["clamd", "milter", "mta_hook", "rspamd", "spamd"]
+__all__ = ["clamd", "milter", "mta_hook", "policy_service", "rspamd", "spamd"]
 
 
 @implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
@@ -113,6 +113,25 @@ class MilterPlugin:
         return MilterFilter(name, argument, settings.options, settings)
 
 
+@implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
+class PolicyServicePlugin:
+    """``policy_service:tcp:127.0.0.1:10023``: a policy service as Postfix has them."""
+
+    prefix = "policy_service"
+
+    def options(self) -> type:
+        """See `IOptionsPlugin.options`."""
+        from mailplat.filters.policy_service import PolicyServiceOptions
+
+        return PolicyServiceOptions
+
+    def filter(self, name: str, argument: str, settings: FilterSettings) -> IFilter:
+        """Take the endpoint."""
+        from mailplat.filters.policy_service import PolicyServiceFilter
+
+        return PolicyServiceFilter(name, argument, settings.options, settings)
+
+
 def _check_url(prefix: str, url: str) -> None:
     from urllib.parse import urlsplit
 
@@ -131,3 +150,4 @@ spamd = SpamdPlugin()
 rspamd = RspamdPlugin()
 mta_hook = MtaHookPlugin()
 milter = MilterPlugin()
+policy_service = PolicyServicePlugin()

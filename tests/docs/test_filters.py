@@ -32,7 +32,9 @@ def test_examples_can_be_used(name: str, tmp_path: Path) -> None:
         assert made.stages
 
 
-@pytest.mark.parametrize("prefix", ["clamd", "spamd", "rspamd", "mta_hook", "milter"])
+@pytest.mark.parametrize(
+    "prefix", ["clamd", "spamd", "rspamd", "mta_hook", "milter", "policy_service"]
+)
 def test_every_option_is_told(prefix: str) -> None:
     """The page has the table of a filter's options as they are defined."""
     table = check_part("filter", prefix)
