@@ -137,8 +137,13 @@ class StsPolicies:
             raise ConfigurationFault(f"{self._file.path}: {error}") from error
         self._next = self._reactor.callLater(self._options.every, self._look)
 
+    def changed(self) -> None:
+        """Read what is kept, in the background: another process fetched a policy."""
+        reading = Deferred.fromCoroutine(self.reload())
+        reading.addErrback(lambda failure: self.log.failure("cannot read policies", failure))
+
     async def reload(self) -> None:
-        """Read what is kept: another process may have changed it."""
+        """Read what is kept."""
         loaded = await deferToThread(self._file.load, int(self._now()), self._options.policies)
         self._kept = {one.domain: one for one in loaded}
 

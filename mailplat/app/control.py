@@ -2,8 +2,9 @@
 
 A Unix socket ``control`` in the data directory, for its owner alone (mode 0600).  A client sends a
 line, the server does what it says and answers a line: ``queue changed`` is answered ``ok`` after
-the queue was told to look at its spool again.  There is nothing else to ask for, and nothing that
-could be read or changed by it: what the operator wants is written into the spool itself, in one
+the queue was told to look at its spool again, ``policies changed`` after the policies of MTA-STS
+are being read again.  There is nothing else to ask for, and nothing that could be read or changed
+by it: what the operator wants is written into the spool itself, in one
 transaction, whether a server runs or not.
 """
 
@@ -24,10 +25,13 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from mailplat.model.errors import ConfigurationFault
 
-__all__ = ["QUEUE_CHANGED", "Control", "tell"]
+__all__ = ["POLICIES_CHANGED", "QUEUE_CHANGED", "Control", "tell"]
 
 QUEUE_CHANGED = "queue changed"
 """What is said after something in the spool changed."""
+
+POLICIES_CHANGED = "policies changed"
+"""What is said after policies of MTA-STS were fetched by another process."""
 
 _NAME = "control"
 _LONGEST = 100

@@ -16,7 +16,7 @@ from mailplat.model.errors import ConfigurationFault
 from mailplat.net.web import WebClient, WebOptions
 from mailplat.proto.smtp.domains import ascii_domain
 
-__all__ = ["make_counts", "make_policies", "tls_entries"]
+__all__ = ["make_counts", "make_policies", "policy_file", "tls_entries"]
 
 _FILE = "mta-sts.sqlite"
 _COUNTS = "tls-reports.sqlite"
@@ -50,11 +50,16 @@ def make_policies(
         now,
         resolver,
         WebClient(reactor, web),
-        StsFile(configuration.server.data_directory / _FILE),
+        policy_file(configuration),
         StsOptions(
             policies=options.max_policies, refresh=options.refresh, failure=options.failure_time
         ),
     )
+
+
+def policy_file(configuration: Configuration) -> StsFile:
+    """Tell where policies are kept."""
+    return StsFile(configuration.server.data_directory / _FILE)
 
 
 def make_counts(

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.application.service import IService
 
 from mailplat.app.assembly import assemble
-from mailplat.app.control import QUEUE_CHANGED, Control
+from mailplat.app.control import POLICIES_CHANGED, QUEUE_CHANGED, Control
 from mailplat.app.dmarc_reporting import make_dmarc_reporting
 from mailplat.app.filtering import CurrentFiltering
 from mailplat.app.listening import ports_of
@@ -78,7 +78,14 @@ def make_server(
             Control(
                 reactor,
                 configuration.server.data_directory,
-                {QUEUE_CHANGED: parts.runner.changed},
+                {
+                    QUEUE_CHANGED: parts.runner.changed,
+                    **(
+                        {POLICIES_CHANGED: parts.policies.changed}
+                        if parts.policies is not None
+                        else {}
+                    ),
+                },
             ),
             reloading,
         ],

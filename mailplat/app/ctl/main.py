@@ -23,6 +23,7 @@ COMMANDS = {
     "queue": "mailplat.app.ctl.queue",
     "explain": "mailplat.app.ctl.explain",
     "probe": "mailplat.app.ctl.probe",
+    "tls": "mailplat.app.ctl.tls",
     "check-config": "mailplat.app.ctl.check",
     "filter": "mailplat.app.ctl.filter",
     "plugin": "mailplat.app.ctl.plugin",
