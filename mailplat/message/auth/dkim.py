@@ -19,7 +19,13 @@ from hmac import compare_digest
 from mailplat.message.auth.canonical import BodyHash, Canonicalisation, Fields, relaxed_field
 from mailplat.message.auth.keys import KeyFault, PublicKey, key_record
 from mailplat.message.auth.result import Finding, Result
-from mailplat.message.auth.tags import base64_value, tag_list, without_value, words
+from mailplat.message.auth.tags import (
+    base64_value,
+    quoted_value,
+    tag_list,
+    without_value,
+    words,
+)
 from mailplat.model.errors import Unavailable
 
 __all__ = [
@@ -177,7 +183,8 @@ def _read(tags: dict[str, str], version: str) -> Signature:
         raise ValueError("not a domain")
     if algorithm not in _ALGORITHMS:  # rsa-sha1 among them (RFC 8301 §3.1)
         raise SignatureFault(Result.PERMERROR, "algorithm is unknown or too weak")
-    identity = tags.get("i", f"@{domain}") if version else f"@{domain}"
+    identity = quoted_value(tags.get("i", "")) if version else ""
+    identity = identity or f"@{domain}"
     within = identity.rpartition("@")[2].lower()
     if "@" not in identity or (within != domain and not within.endswith("." + domain)):
         raise SignatureFault(Result.PERMERROR, "identity is not of the domain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from binascii import Error, a2b_base64
 
-__all__ = ["base64_value", "tag_list", "without_value", "words"]
+__all__ = ["base64_value", "quoted_value", "tag_list", "without_value", "words"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _BLANKS = re.compile(r"[ \t\r\n]+")
@@ -46,6 +46,17 @@ def base64_value(value: str) -> bytes:
         return a2b_base64(_BLANKS.sub("", value).encode("ascii"), strict_mode=True)
     except Error as error:
         raise ValueError("not base64") from error
+
+
+def quoted_value(value: str) -> str:
+    """Decode the quoted-printable of DKIM, in which blanks do not count (RFC 6376 §2.11)."""
+    plain = _BLANKS.sub("", value)
+    if "=" not in plain:
+        return plain
+    data = re.sub(
+        rb"=([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), plain.encode()
+    )
+    return data.decode("utf-8", "replace")
 
 
 _B = re.compile(rb"((?:^|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mailplat.message import headers
 from mailplat.message.auth import dkim_signing
 from mailplat.message.auth.canonical import BodyHash, Canonicalisation
-from mailplat.message.auth.dkim import Limits, Verified, Verifier
+from mailplat.message.auth.dkim import Limits, Verified, Verifier, read_signature
 from mailplat.message.auth.dkim_signing import NAME, Signer
 from mailplat.message.auth.keys import KeyFault, load_private_key
 from mailplat.message.auth.result import Result
@@ -377,3 +377,19 @@ def test_pkcs1_record(desk: Desk) -> None:
     der = public.public_bytes(Encoding.DER, PublicFormat.PKCS1)
     desk.zone["rsa._domainkey.example.org"] = b"p=" + b64encode(der)
     assert desk.one(message).result is Result.PASS
+
+
+@pytest.mark.parametrize(
+    ("written", "identity"),
+    [
+        (b"a=3Db@example.org", "a=b@example.org"),
+        (b"a=20b@ example.org", "a b@example.org"),
+        (b"=C3=BC@example.org", "\u00fc@example.org"),
+        (b"a=xx@example.org", "a=xx@example.org"),
+        (b"", "@example.org"),
+    ],
+)
+def test_identities(written: bytes, identity: str) -> None:
+    """Whom a signature is for is written in quoted-printable."""
+    value = b"v=1; a=rsa-sha256; d=example.org; s=s; h=from; bh=AA==; b=AA==; i=" + written
+    assert read_signature(value).identity == identity
