@@ -20,6 +20,9 @@ with the same settings is on the same storage (after the first was closed).
 
 A store that keeps an index of text (`ISearchable`) subclasses `SearchContract` too.
 
+A store that can be looked after (`IRepairable`) subclasses `RepairContract`, with the fixture
+``damages``.
+
 A store that does not outlive its process leaves `DurableStoreContract` away; it skips nothing.
 
 `run_model_test` takes a random walk of any length through a store's home, compared step by step
@@ -39,16 +42,19 @@ from mailplat.testing.store_contract.names import Listing, MakingAndDeleting, Na
 from mailplat.testing.store_contract.notices import HomeNotices, MailboxNotices
 from mailplat.testing.store_contract.reading import Bodies, ExpungedBodies
 from mailplat.testing.store_contract.renames import Renaming, RenamingInbox
+from mailplat.testing.store_contract.repairing import Damages, RepairContract
 from mailplat.testing.store_contract.searching import SearchContract
 from mailplat.testing.store_contract.together import Together
 from mailplat.testing.store_contract.transfers import Copying, Expunging, Moving
 from mailplat.testing.store_contract.walk import Walks, run_model_test
 
 __all__ = [
+    "Damages",
     "DurableStoreContract",
     "HomeContract",
     "MailboxContract",
     "MakeStore",
+    "RepairContract",
     "SearchContract",
     "StoreContract",
     "run_model_test",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from mailplat.interfaces.plugins import IStorePlugin, StoreSettings
 from mailplat.interfaces.store import IStore
+from mailplat.interfaces.upkeep import FaultKind
 from mailplat.model.errors import ConfigurationFault
 from mailplat.plugins.mailplat_maildir import maildir
 from mailplat.testing import stores
@@ -57,3 +61,26 @@ def test_plugin(tmp_path: Path) -> None:
 
 class TestSearch(Fixtures, stores.SearchContract):
     """The index of text."""
+
+
+class TestRepair(Fixtures, stores.RepairContract):
+    """Looking after it."""
+
+    @pytest.fixture
+    def damages(self, spoiled_index: dict[FaultKind, str]) -> stores.Damages:
+        """Statements that spoil the index, and a file cut short."""
+
+        def spoiling(statements: str) -> Callable[[StoreSettings], None]:
+            def spoil(settings: StoreSettings) -> None:
+                raw = sqlite3.connect(Path(settings.directory, "mail/.mailplat/index.sqlite"))
+                raw.executescript(statements)
+                raw.close()
+
+            return spoil
+
+        def cut_short(settings: StoreSettings) -> None:
+            (*_, file) = sorted(Path(settings.directory, "mail/alice/cur").iterdir())
+            os.truncate(file, 100)
+
+        made = {kind: spoiling(statements) for kind, statements in spoiled_index.items()}
+        return made | {FaultKind.BODY: cut_short}
