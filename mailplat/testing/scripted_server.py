@@ -43,7 +43,7 @@ class ScriptedServer:
     Args:
         offers: What EHLO answers.
         lmtp: Whether the message is answered for each recipient.
-        tls: What ``startTLS`` takes, for STARTTLS.
+        tls: What ``startTLS`` takes, for STARTTLS; None hangs in the handshake.
 
     Attributes:
         script: Answers by verb, and for ``GREETING`` and ``END`` (the message's end); the last
@@ -186,9 +186,12 @@ class _Peer(Protocol):
         elif verb == "DATA" and said.startswith("354"):
             self._reader = DataReader()
         elif verb == "STARTTLS" and said.startswith("220"):
+            self._data = b""
+            if self._server.tls is None:
+                self._stalled = True
+                return
             wire: Any = self.transport
             wire.startTLS(self._server.tls)
-            self._data = b""
         elif verb in {"RSET", "MAIL"}:
             self._recipients = []
         elif verb == "QUIT":
