@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-pytest_plugins = ["mailplat.testing.strict", "mailplat.testing.postgresql"]
+pytest_plugins = [
+    "mailplat.testing.strict",
+    "mailplat.testing.postgresql",
+    "mailplat.testing.seaweedfs",
+]
 
 # on a busy machine any example may take long
 settings.register_profile("mailplat", deadline=None)

@@ -25,6 +25,7 @@ __all__ = ["LoggedErrors", "logged_errors", "nothing_left_behind"]
 pytest.register_assert_rewrite(
     "mailplat.testing.accounts",
     "mailplat.testing.agents",
+    "mailplat.testing.blobs",
     "mailplat.testing.bodies",
     "mailplat.testing.routes",
     "mailplat.testing.store_contract",

@@ -16,6 +16,7 @@ from mailplat.model.errors import Unavailable
 __all__ = ["MemoryBlobs"]
 
 _PAGE = 100
+_BLOCK = 1 << 18
 
 
 @implementer(IBlobStore)
@@ -40,7 +41,7 @@ class MemoryBlobs:
 
     async def put(self, key: str, body: IBody, digest: bytes) -> None:
         """See `IBlobStore.put`."""
-        data = await deferToThread(body.read, 0, body.size)
+        data = await deferToThread(_read, body)
         if sha256(data).digest() != digest:
             raise Unavailable(f"{self.name}: the bytes of {key} changed while they were put")
         self.blobs[key] = data, self._now()
@@ -67,3 +68,7 @@ class MemoryBlobs:
             BlobInfo(key, len(self.blobs[key][0]), self.blobs[key][1])
             for key in sorted(keys)[:_PAGE]
         ]
+
+
+def _read(body: IBody) -> bytes:
+    return b"".join(body.read(start, start + _BLOCK) for start in range(0, body.size, _BLOCK))

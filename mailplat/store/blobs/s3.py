@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
@@ -245,16 +246,24 @@ class S3Blobs:
         url = f"{place.base}{path}" + (f"?{query_text(query)}" if query else "")
         upload: bytes | Upload = b""
         if body is not None:
-            upload = Upload(body.size, _blocks(body))
+            upload = Upload(body.size, _blocks(body, content))
         return await self._web.ask(method, url, headers=signed, content=upload, timeout=timeout)
 
 
-async def _blocks(body: IBody) -> AsyncIterator[bytes]:
+async def _blocks(body: IBody, digest: str) -> AsyncIterator[bytes]:
+    """Read a body; break off before its end where it is not what was promised."""
+    seen = sha256()
+
+    def read(start: int) -> bytes:
+        block = body.read(start, start + _BLOCK)
+        seen.update(block)
+        last = start + _BLOCK >= body.size
+        if len(block) != min(_BLOCK, body.size - start) or (last and seen.hexdigest() != digest):
+            raise Unavailable("a body's bytes changed while they were put")
+        return block
+
     for start in range(0, body.size, _BLOCK):
-        if body.in_memory:
-            yield body.read(start, start + _BLOCK)
-        else:
-            yield await deferToThread(body.read, start, start + _BLOCK)
+        yield await deferToThread(read, start)
 
 
 def _contents(body: bytes) -> list[ElementTree.Element]:
