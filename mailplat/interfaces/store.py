@@ -201,7 +201,8 @@ class IMailbox(Interface):
         """Tell what is in the mailbox now.
 
         Args:
-            claim_recent: Take the recent messages: no later caller sees them as recent.
+            claim_recent: Take the recent messages: no later caller sees them as recent, unless
+                nothing can be written at the moment.
         """
 
     def rows(uids: Sequence[int] | NumSet, columns: Collection[Column]) -> Awaitable[Rows]:

@@ -15,12 +15,13 @@ from functools import partial
 from itertools import compress
 from typing import Any
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailplat.interfaces.search import ISearchable, Searched
 from mailplat.interfaces.store import BodyRange, Column, IMailbox, IWatch, MailboxState, Rows
 from mailplat.model.changes import Changes, FlagsStored
-from mailplat.model.errors import Corrupt, NoSuchMailbox
+from mailplat.model.errors import Corrupt, NoSuchMailbox, StorageFull, Unavailable
 from mailplat.model.flags import FlagAction
 from mailplat.model.mailbox import Copied
 from mailplat.model.numset import MAX_NUMBER, NumSet
@@ -35,6 +36,8 @@ from mailplat.store.index.recent import BODY, MISSING
 from mailplat.store.index.shelf import HeldHome, HeldMailbox
 
 __all__ = ["IndexedMailbox"]
+
+_log = Logger()
 
 _SPARSE = 16
 """So few messages of a block are read alone, without the rest of the block."""
@@ -116,7 +119,12 @@ class IndexedMailbox:
         if claim_recent and recent_uid < uid_next:
             # only what is told of here is claimed: more may come meanwhile
             operation = partial(messages.claim_recent, mailbox_id=columns.id, uid_next=uid_next)
-            recent_uid = await self._store.writer.submit(operation, self._subject)
+            try:
+                recent_uid = await self._store.writer.submit(operation, self._subject)
+            except (StorageFull, Unavailable) as error:
+                # who cannot write may read: "considered recent" (RFC 3501 §2.3.2)
+                _log.warn("recent messages stay recent: {error}", error=error)
+                return now
             return replace(now, recent_uid=min(recent_uid, uid_next))
         return now
 
