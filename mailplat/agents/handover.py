@@ -23,7 +23,7 @@ from mailplat.model.outcome import Bounced, Deferred, Delivered, Outcome
 from mailplat.model.reply import Reply
 from mailplat.net.smtp_client import PeerLost, SmtpChannel
 from mailplat.net.smtp_pool import ChannelPool
-from mailplat.proto.smtp.transfer import Contents, Result, Transfer
+from mailplat.proto.smtp.transfer import NO_REQUIRE_TLS, Contents, Result, Transfer
 
 __all__ = ["Letter", "Server", "Tried", "answered", "hand_over", "outcome_of", "softened"]
 
@@ -198,6 +198,9 @@ async def _transact(
         served = False
         offers = channel.offers
         for recipient, result in zip(batch, results, strict=True):
+            if result.reply is NO_REQUIRE_TLS:
+                tried.why = result.reply if tried.why is None or tried.why.permanent else tried.why
+                continue
             outcome = outcome_of(result, where, reports=offers.dsn, timed=offers.deliver_by)
             served = served or outcome is not None
             if outcome is not None:

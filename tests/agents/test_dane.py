@@ -219,6 +219,25 @@ async def test_names_of_the_table(relayed: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_next_host_may_offer_requiretls(relayed: Any) -> None:
+    """A host that does not offer REQUIRETLS is passed over; without any the mail bounces."""
+    issued = relayed.authority.issue("mx.dest.example", "b.dest.example")
+    relayed.names.mx("dest.example", "mx.dest.example", "b.dest.example")
+    relayed.names.a("b.dest.example", "192.0.2.2")
+    relayed.names.sign("b.dest.example", "_25._tcp.b.dest.example")
+    first = await relayed.server(issued)
+    second = await relayed.server(issued, address="192.0.2.2")
+    first.offers = ("STARTTLS",)
+    strict = Sender(Address("me", "example.net"), require_tls=True)
+    assert await relayed.send(sender=strict) == DELIVERED
+    assert (len(first.messages), len(second.messages)) == (0, 1)
+    second.offers = ("STARTTLS",)
+    assert await relayed.send(sender=strict) == ("Bounced", "5.7.30")
+    second.script["GREETING"] = ["421 4.3.2 not now"]
+    assert await relayed.send(sender=strict) == ("Deferred", "4.3.2")
+
+
+@pytest_twisted.ensureDeferred
 async def test_mail_that_has_to_be_protected(relayed: Any) -> None:
     """REQUIRETLS takes DANE for proof, and a sender may do without any (RFC 8689 §4.2)."""
     issued = relayed.authority.issue("other.example")

@@ -18,13 +18,14 @@ from mailplat.proto.smtp.domains import ascii_address
 from mailplat.proto.smtp.peer_offers import PeerOffers
 from mailplat.proto.smtp.spell import is_sendable
 
-__all__ = ["ContentScan", "Contents", "Fitted", "Result", "Transfer", "fit"]
+__all__ = ["NO_REQUIRE_TLS", "ContentScan", "Contents", "Fitted", "Result", "Transfer", "fit"]
 
 _TOO_BIG = Reply(TooBig.code, ("The next server does not take a message of this size",), "5.3.4")
 _NO_EIGHT_BIT = Reply.of(554, "The next server takes no 8-bit message", "5.6.3")
 _NO_BINARY = Reply.of(554, "The next server takes no binary message", "5.6.3")
 _NO_UTF8 = Reply.of(550, "The next server takes no internationalised mail", "5.6.7")
-_NO_REQUIRE_TLS = Reply.of(550, "REQUIRETLS support required", "5.7.30")  # RFC 8689 §4.2.1
+NO_REQUIRE_TLS = Reply.of(550, "REQUIRETLS support required", "5.7.30")
+"""Another host of the domain may offer it (RFC 8689 §4.2.1)."""
 _TOO_LATE = Reply.of(554, "Too late to deliver it within the time that was asked for", "5.4.7")
 _NO_DELIVER_BY = Reply.of(554, "The next server does not promise to deliver in time", "5.3.3")
 _BAD_SENDER = Reply.of(553, "The sender's address cannot be sent", "5.1.7")
@@ -182,7 +183,7 @@ def _refusal(
         return _NO_UTF8
     # a report is not lost for want of it (RFC 8689 §5)
     if sender.require_tls and sender.address is not None and not (tls and offers.require_tls):
-        return _NO_REQUIRE_TLS
+        return NO_REQUIRE_TLS
     return None
 
 
