@@ -12,7 +12,7 @@ from zope.interface import implementer
 from mailplat.interfaces.bodies import IBody
 from mailplat.proto.smtp.transfer import Contents, ContentScan
 
-__all__ = ["examine"]
+__all__ = ["NO_BODY", "examine"]
 
 _BLOCK = 1 << 18
 """Bytes that are read at once; what is no larger is kept in memory while it is sent."""
@@ -34,6 +34,10 @@ class _Held:
 
     def close(self) -> None:
         """See `IBody.close`: the body it was made from is its caller's."""
+
+
+NO_BODY: IBody = _Held(b"")
+"""For where no message is sent."""
 
 
 async def examine(body: IBody) -> tuple[Contents, IBody]:

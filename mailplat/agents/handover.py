@@ -34,12 +34,13 @@ _BROKEN = Reply.to_error(MailError())
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is handed over, whoever it is for."""
+    """What is handed over, whoever it is for; to verify recipients, nothing is."""
 
     queue_id: str
     sender: Sender
     contents: Contents
     body: IBody
+    verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ async def _transact(
             break
         named = set(batch)
         waiting = [one for one in waiting if one not in named]
-        transfer = Transfer(letter.sender, tuple(batch), letter.contents)
+        transfer = Transfer(letter.sender, tuple(batch), letter.contents, letter.verify)
         results = await channel.send(transfer, letter.body)
         further: list[Recipient] = []
         served = False

@@ -30,7 +30,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mailplat.agents.contents import examine
+from mailplat.agents.contents import NO_BODY, examine
 from mailplat.agents.exchangers import Exchangers, find_addresses, find_exchangers
 from mailplat.agents.handover import Letter, Server, Tried, answered, hand_over
 from mailplat.agents.sts_policies import StsPolicies
@@ -44,10 +44,10 @@ from mailplat.agents.tls_demands import (
     TLSPolicy,
 )
 from mailplat.agents.tls_notes import TLSNotes
-from mailplat.interfaces.agents import Attempt, IClosingAgent
+from mailplat.interfaces.agents import Attempt, IClosingAgent, IVerifyingAgent
 from mailplat.interfaces.resolver import IResolver
 from mailplat.model.credentials import TokenCredentials
-from mailplat.model.envelope import Recipient
+from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.outcome import Deferred as DeferredOutcome
 from mailplat.model.outcome import Outcome
 from mailplat.model.reply import Reply
@@ -64,6 +64,7 @@ from mailplat.net.smtp_client import (
 from mailplat.net.smtp_pool import ChannelPool, PoolOptions
 from mailplat.net.timed_cache import TimedCache
 from mailplat.proto.sasl.client import ClientCredentials
+from mailplat.proto.smtp.transfer import Contents
 
 __all__ = ["RelayAgent", "RelayOptions", "Smarthost", "tcp_endpoint"]
 
@@ -141,7 +142,7 @@ def tcp_endpoint(reactor: Any, timeout: float, address: str, port: int) -> IStre
     return endpoint
 
 
-@implementer(IClosingAgent)
+@implementer(IClosingAgent, IVerifyingAgent)
 class RelayAgent:
     """Brings mail to other servers.
 
@@ -214,6 +215,14 @@ class RelayAgent:
             for recipient in attempt.recipients:  # whose turn did not come any more
                 outcomes.setdefault(recipient, DeferredOutcome(NOT_TRIED))
         return outcomes
+
+    async def verify(self, recipient: Recipient) -> Outcome:
+        """See `IVerifyingAgent.verify`; the same servers are asked that mail would go to."""
+        letter = Letter("verify", Sender(None), Contents(0), NO_BODY, verify=True)
+        outcomes: dict[Recipient, Outcome] = {}
+        (domain,) = self._grouped([recipient])
+        await self._to_domain(letter, domain, [recipient], outcomes)
+        return outcomes[recipient]
 
     async def close(self) -> None:
         """Say goodbye to all servers; comes back when the last connection is gone."""

@@ -25,6 +25,7 @@ from mailplat.app.outgoing import make_runner, make_spool
 from mailplat.app.outgoing_tls import make_counts, make_policies
 from mailplat.app.parts import make_accounts, make_agent
 from mailplat.app.relaying import make_relay, make_relay_hosts, make_resolver
+from mailplat.app.remembering import NextServers
 from mailplat.app.routing import CommandAgents, allows_commands, make_routes
 from mailplat.config.listeners import Listener, listeners_of
 from mailplat.config.options import Configuration
@@ -177,8 +178,15 @@ def assemble(configuration: Configuration, reactor: Any) -> Parts:
     queue_ids = QueueIds(time)
     filtering = make_filtering(
         configuration,
-        FilterSettings(reactor, hostname, str(data), resolver, now=time),
-        make_shared(configuration, reactor),
+        FilterSettings(
+            reactor,
+            hostname,
+            str(data),
+            resolver,
+            now=time,
+            verify=NextServers(routes, agents).verify,
+        ),
+        make_shared(configuration, reactor, time),
         routes.is_local_domain,
     )
     hooks = filtering.queue_hooks()
@@ -253,7 +261,14 @@ def renew(parts: Parts, configuration: Configuration) -> tuple[Parts, RouteTable
     data = str(configuration.server.data_directory)
     filtering = make_filtering(
         configuration,
-        FilterSettings(parts.reactor, parts.hostname, data, parts.resolver, now=parts.now),
+        FilterSettings(
+            parts.reactor,
+            parts.hostname,
+            data,
+            parts.resolver,
+            now=parts.now,
+            verify=NextServers(parts.routes, parts.agents).verify,
+        ),
         parts.filtering.shared,
         parts.routes.is_local_domain,
     )

@@ -13,6 +13,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from mailplat.app.parts import make_filter
+from mailplat.app.remembering import make_policy_table
 from mailplat.config.options import Configuration
 from mailplat.config.sections.filtering import Direction, FilterOptions
 from mailplat.filters.breaker import Breaker
@@ -24,6 +25,7 @@ from mailplat.filters.reports import Reports
 from mailplat.filters.threads import FilterThreads
 from mailplat.filters.watchdog import Watchdog
 from mailplat.interfaces.plugins import FilterSettings
+from mailplat.interfaces.policy_table import IPolicyTable
 from mailplat.model.verdict import Action
 
 __all__ = ["CurrentFiltering", "Filtering", "SharedFiltering", "make_filtering", "make_shared"]
@@ -42,12 +44,14 @@ class SharedFiltering:
         threads: Where those are asked that block.
         reports: What happens.
         watchdog: Tells what holds the reactor up.
+        policy: Where policy filters remember what they saw.
         dmarc_results: Gathers what domains are told of mail in their name; None if they are not.
     """
 
     threads: FilterThreads
     reports: Reports
     watchdog: Watchdog
+    policy: IPolicyTable
     dmarc_results: DmarcResults | None = None
 
 
@@ -117,11 +121,14 @@ class CurrentFiltering:
         """Nothing to begin: filters begin with their first connection."""
 
     async def close(self) -> None:
-        """Let them go."""
+        """Let them go, and what they remembered in."""
         await self.filtering.close()
+        await self.filtering.shared.policy.close()
 
 
-def make_shared(configuration: Configuration, reactor: Any) -> SharedFiltering:
+def make_shared(
+    configuration: Configuration, reactor: Any, now: Callable[[], float]
+) -> SharedFiltering:
     """Make what all filters share; nothing is opened yet."""
     options = configuration.filtering
     return SharedFiltering(
@@ -133,6 +140,7 @@ def make_shared(configuration: Configuration, reactor: Any) -> SharedFiltering:
         ),
         Reports(),
         Watchdog(reactor, options.stall_notice),
+        make_policy_table(configuration, reactor, now),
         make_dmarc_results(configuration, reactor),
     )
 
@@ -167,7 +175,7 @@ def make_filtering(
     Raises:
         ConfigurationFault: One cannot be made.
     """
-    settings = replace(settings, reports=shared.reports)
+    settings = replace(settings, reports=shared.reports, policy=shared.policy)
     settings = replace(settings, dmarc_results=shared.dmarc_results)
     rules = tuple(_rules(configuration, settings, shared))
     return Filtering(rules, shared, settings.reactor, settings.now, is_local)

@@ -26,6 +26,7 @@ from mailplat.config.sections.outgoing_tls import (
     TLSPolicyOptions,
     TLSReportOptions,
 )
+from mailplat.config.sections.policy_table import PolicyTableOptions
 from mailplat.config.sections.protocols import POP3Options, SMTPOptions
 from mailplat.config.sections.queue import AgentOptions, QueueOptions
 from mailplat.config.sections.relay import RelayOptions, ResolverOptions, SmarthostOptions
@@ -109,6 +110,9 @@ class Configuration:
     )
     resolver: ResolverOptions = option(ResolverOptions(), meaning="Asking DNS.")
     filtering: FilteringOptions = option(FilteringOptions(), meaning="What all filters share.")
+    policy_table: PolicyTableOptions = option(
+        PolicyTableOptions(), meaning="Where policy filters remember what they saw."
+    )
     filters: tuple[FilterOptions, ...] = option(
         (), name="filter", meaning="Filters, in the order they are asked."
     )

@@ -23,6 +23,7 @@ __all__ = [
     "Attempt",
     "IClosingAgent",
     "IDeliveryAgent",
+    "IVerifyingAgent",
     "is_relay",
 ]
 
@@ -94,3 +95,14 @@ class IClosingAgent(IDeliveryAgent):
 
     def close() -> Awaitable[None]:
         """Let go of it; no attempt is under way, and none follows."""
+
+
+class IVerifyingAgent(IDeliveryAgent):
+    """An agent that can ask the next server whether it takes mail for somebody."""
+
+    def verify(recipient: Recipient) -> Awaitable[Outcome]:
+        """Ask, as a report's sender does (the null sender), and send no message.
+
+        Returns:
+            `Delivered` if mail would be taken, else why it would not be, or cannot be now.
+        """

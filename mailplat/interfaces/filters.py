@@ -13,7 +13,7 @@ context, and nothing that it answers can lose the mail.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -85,6 +85,8 @@ class Context:
         scores: Points that filters gave the transaction.
         memory: For a filter's own notes, by the filter's name.
         protocol: What is spoken: ``smtp`` (submission too) or ``lmtp``.
+        spoke_early: Tells whether the client sent something before it was greeted (RFC 5321
+            §4.3.1); None where it was greeted already, or that cannot be known.
     """
 
     session_id: str
@@ -99,6 +101,7 @@ class Context:
     scores: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
     protocol: str = "smtp"
+    spoke_early: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

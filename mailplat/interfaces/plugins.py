@@ -8,7 +8,7 @@ their part only when its factory is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
@@ -21,10 +21,13 @@ from mailplat.interfaces.blobs import IBlobStore
 from mailplat.interfaces.dmarc import IDmarcResults
 from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.hooks import IReports
+from mailplat.interfaces.policy_table import IPolicyTable
 from mailplat.interfaces.resolver import IResolver
 from mailplat.interfaces.routes import IRoute
 from mailplat.interfaces.store import Folder, IStore
+from mailplat.model.address import Address
 from mailplat.model.mailbox import QuotaLimit
+from mailplat.model.reply import Reply
 
 __all__ = [
     "AgentSettings",
@@ -105,6 +108,9 @@ class FilterSettings:
         now: Tells the time, in seconds since 1970 UTC.
         options: What the configuration says of this part alone (`IOptionsPlugin`).
         reports: What happens to connections and mails; None where nobody says.
+        policy: Where filters remember what they saw; None where nothing is remembered.
+        verify: Asks the server that would be given a recipient's mail; its answer, or None where
+            that is this one; None where nobody can be asked.
         dmarc_results: Gathers what DMARC found; None where domains get no reports.
     """
 
@@ -115,6 +121,8 @@ class FilterSettings:
     now: Callable[[], float] = time
     options: Any = None
     reports: IReports | None = None
+    policy: IPolicyTable | None = None
+    verify: Callable[[Address], Awaitable[Reply | None]] | None = None
     dmarc_results: IDmarcResults | None = None
 
 

@@ -186,7 +186,9 @@ class ClientConversation:
         final = self._dialect is Dialect.LMTP
         fitted = fit(transfer, self.offers, tls=self.tls, final=final)
         results = [Result(one) if isinstance(one, Reply) else None for one in fitted.recipients]
-        self._transaction = Transaction(fitted, results, results.count(None))
+        self._transaction = Transaction(
+            fitted, results, results.count(None), verify=transfer.verify
+        )
         if self._transaction.left == 0:
             self._finish(reset=False)
             return
@@ -381,7 +383,7 @@ class ClientConversation:
                 line = rcpt_line(recipient, self.offers, smtputf8=fitted.smtputf8)
                 took = partial(self._rcpt_answered, index)
                 self._unsent.append(Command(Phase.RCPT, line, took))
-        if self.offers.pipelining and not self._uses_chunks:
+        if self.offers.pipelining and not (self._uses_chunks or transaction.verify):
             self._unsent.append(Command(Phase.DATA, b"DATA\r\n", self._data_answered, True))
 
     def _mail_answered(self, reply: Reply) -> None:
@@ -404,6 +406,8 @@ class ClientConversation:
             pass  # MAIL's refusal is what everybody hears
         elif reply.positive:
             transaction.accepted.append(index)
+            if transaction.verify:
+                transaction.results[index] = Result(reply)
         else:
             transaction.results[index] = Result(not_too_many(reply, transaction))
         if transaction.left == 0:
@@ -411,6 +415,9 @@ class ClientConversation:
 
     def _recipients_known(self, transaction: Transaction) -> None:
         """Every RCPT was answered: go on to the message, if anybody is to get it."""
+        if transaction.verify:
+            self._finish()
+            return
         wanted = bool(transaction.accepted) and transaction.refusal is None
         if self._uses_chunks:
             if wanted:

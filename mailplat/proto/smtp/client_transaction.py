@@ -47,6 +47,7 @@ class Transaction:
         ends: With BDAT, what mends its line ends; None for a binary message.
         streaming: Whether the message's bytes may be given now.
         complete: Whether the last one was sent.
+        verify: Whether no message follows the recipients.
     """
 
     fitted: Fitted
@@ -58,6 +59,7 @@ class Transaction:
     ends: LineEnds | None = None
     streaming: bool = False
     complete: bool = False
+    verify: bool = False
 
 
 def nonsense(what: str) -> Reply:

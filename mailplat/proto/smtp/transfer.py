@@ -93,11 +93,13 @@ class Transfer:
         sender: The reverse path.
         recipients: Whom the server is to serve; at least one.
         contents: What the message needs.
+        verify: Only ask about the recipients: the transaction ends before the message.
     """
 
     sender: Sender
     recipients: tuple[Recipient, ...]
     contents: Contents
+    verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,10 +117,12 @@ class SmtpSession:
     async def opened(self) -> None:
         """Greet, or turn the client away (RFC 5321 §3.1)."""
         self._conversation.proxy = self._link.peer.address in self._options.policy.proxies
+        self._context.spoke_early = lambda: self._conversation.early
         refusal = await self._filters.ask_before_mail(Stage.CONNECT)
         if refusal is not None:
             code = 421 if refusal.transient else 554
             refusal = Reply(code, refusal.lines, refusal.status)
+        self._context.spoke_early = None
         self._conversation.greet(refusal)
 
     async def answer(self, event: Event) -> None:

@@ -75,7 +75,7 @@ def _statements(dialect: Any, upsert: Any) -> Statements:
     def text(statement: ClauseElement) -> str:
         return str(statement.compile(dialect=dialect))
 
-    put = upsert(_entries)
+    put: Any = upsert(_entries)
     put = put.on_conflict_do_update(
         index_elements=[_entries.c.key],
         set_={"value": put.excluded.value, "expires": put.excluded.expires},
