@@ -42,6 +42,35 @@ def test_fields_keep_bytes_and_order(names: list[bytes], picked: bytes) -> None:
     assert headers.fields(HEADER, many) == picked  # as many names as no expression is made for
 
 
+LINES = st.lists(
+    st.sampled_from(
+        [
+            b"From: a\r\n",
+            b"from : \r\n\tb\r\n",
+            b"To:c\n",
+            b"X-To: d\r\n",
+            b" folded\r\n",
+            b"junk\r\n",
+            b"\x00\xff\x00\n",
+            b"\x00\xff\x00: e\r\n",
+        ]
+    ),
+    max_size=6,
+)
+ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b""])
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(LINES, ENDS).map(lambda both: b"".join(both[0]) + both[1]), max_size=4),
+    st.lists(st.sampled_from([b"FROM", b"To", b"junk", b"x" * 401]), max_size=2),
+)
+def test_many_headers_at_once(many: list[bytes], names: list[bytes]) -> None:
+    """Many headers together give what each gives alone, whatever is in them."""
+    assert headers.fields_of_each(many, names) == [headers.fields(one, names) for one in many]
+    assert headers.fields_of_each([HEADER, *many], names)[0] == headers.fields(HEADER, names)
+
+
 def test_without_keeps_the_rest() -> None:
     """HEADER.FIELDS.NOT gives all but the fields named, junk included."""
     names = [b"From", b"Subject", b"Received", b"To"]

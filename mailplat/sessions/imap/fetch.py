@@ -42,7 +42,7 @@ from mailplat.proto.imap.fetch_writer import (
     text_column,
 )
 from mailplat.proto.imap.view import Selection
-from mailplat.sessions.imap.sections import Piece, from_header, is_whole, locate, needs_header_only
+from mailplat.sessions.imap.sections import Piece, from_headers, is_whole, locate, needs_header_only
 from mailplat.sessions.imap.selected import Selected
 from mailplat.sessions.imap.state import SessionState
 from mailplat.sessions.imap.streaming import Streaming
@@ -195,7 +195,7 @@ class _Fetching:
             case Preview():
                 return text_column(rows[Column.PREVIEW], utf8=self._state.conversation.utf8)
             case Section():
-                return string_column(map(from_header(item), rows[Column.HEADER]))
+                return string_column(from_headers(item, rows[Column.HEADER]))
             case _:
                 raise TypeError(f"a FETCH item that nobody knows: {item!r}")
 

@@ -6,7 +6,7 @@ range of the body, found in the part table without opening the body.  RFC 9051 Â
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mailplat.message import headers
@@ -16,7 +16,15 @@ from mailplat.model.errors import MailError
 from mailplat.proto.imap.fetch_items import Section, SectionText
 from mailplat.proto.imap.tokens import MAX_NUMBER64
 
-__all__ = ["Piece", "UnknownEncoding", "from_header", "is_whole", "locate", "needs_header_only"]
+__all__ = [
+    "Piece",
+    "UnknownEncoding",
+    "from_header",
+    "from_headers",
+    "is_whole",
+    "locate",
+    "needs_header_only",
+]
 
 _SPECIFIERS = {
     SectionText.ALL: Specifier.BODY,
@@ -89,6 +97,13 @@ def from_header(section: Section) -> Callable[[bytes], bytes]:
     return lambda header: pick(header)[first : first + count]
 
 
+def from_headers(section: Section, column: Sequence[bytes]) -> Iterable[bytes]:
+    """Make the section's bytes out of each of many headers."""
+    if section.text is SectionText.HEADER_FIELDS and section.partial is None:
+        return headers.fields_of_each(column, _names(section))
+    return map(from_header(section), column)
+
+
 def locate(section: Section, size: int, table: bytes) -> Piece | None:
     """Find a section's bytes in a message; None where the message has no such section.
 
@@ -133,8 +148,12 @@ def _partial(section: Section, start: int, end: int) -> Piece:
     return Piece(start, min(start + count, end))
 
 
+def _names(section: Section) -> tuple[bytes, ...]:
+    return tuple(name.encode("utf-8", "replace") for name in section.fields)
+
+
 def _picker(section: Section) -> Callable[[bytes], bytes]:
-    names = tuple(name.encode("utf-8", "replace") for name in section.fields)
+    names = _names(section)
     if section.text is SectionText.HEADER_FIELDS:
         return lambda header: headers.fields(header, names)
     if section.text is SectionText.HEADER_FIELDS_NOT:
