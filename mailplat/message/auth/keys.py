@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
     load_der_public_key,
     load_pem_private_key,
 )
@@ -125,6 +128,17 @@ class PrivateKey:
     def algorithm(self) -> str:
         """The algorithm's name in a signature."""
         return "rsa-sha256" if isinstance(self.key, RSAPrivateKey) else "ed25519-sha256"
+
+    @property
+    def record(self) -> str:
+        """What the DNS has to say of it (RFC 6376 §3.6.1, RFC 8463 §4.2)."""
+        public = self.key.public_key()
+        if isinstance(public, RSAPublicKey):
+            kind = "rsa"
+            data = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        else:
+            kind, data = "ed25519", public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return f"v=DKIM1; k={kind}; p={b2a_base64(data, newline=False).decode()}"
 
     def sign(self, signed: bytes) -> bytes:
         """Sign these bytes; takes about a millisecond with RSA."""
