@@ -52,7 +52,7 @@ class Daemon:
     """Where a daemon listens, and how many may talk to it.
 
     Attributes:
-        where: Its endpoint, for log lines.
+        where: What log lines call it.
 
     Args:
         reactor: Opens connections and tells the time.
@@ -63,6 +63,7 @@ class Daemon:
         most: Bytes that may have come and not been read.
         idle: Connections that are kept for the next one who comes.
         idle_seconds: How long they are.
+        name: What log lines call it; ``""`` is its endpoint.
 
     Raises:
         ConfigurationFault: It is no endpoint.
@@ -78,6 +79,7 @@ class Daemon:
         most: int = 65536,
         idle: int = 0,
         idle_seconds: float = 60.0,
+        name: str = "",
     ) -> None:
         try:
             self._endpoint = clientFromString(reactor, where)
@@ -85,7 +87,7 @@ class Daemon:
             raise ConfigurationFault(
                 f"{where!r} names no daemon: expected unix:PATH or tcp:HOST:PORT"
             ) from error
-        self.where = where
+        self.where = name or where
         self._reactor = reactor
         self._places = DeferredSemaphore(connections)
         self._connect = connect

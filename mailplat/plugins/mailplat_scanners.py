@@ -13,7 +13,7 @@ from mailplat.interfaces.filters import IFilter
 from mailplat.interfaces.plugins import FilterSettings, IFilterPlugin, IOptionsPlugin
 from mailplat.model.errors import ConfigurationFault
 
-__all__ = ["clamd", "milter", "mta_hook", "policy_service", "rspamd", "spamd"]
+__all__ = ["clamd", "icap", "milter", "mta_hook", "policy_service", "rspamd", "spamd"]
 
 
 @implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
@@ -132,6 +132,25 @@ class PolicyServicePlugin:
         return PolicyServiceFilter(name, argument, settings.options, settings)
 
 
+@implementer(IPlugin, IFilterPlugin, IOptionsPlugin)
+class IcapPlugin:
+    """``icap:icap://127.0.0.1:1344/avscan``: a service of an ICAP server."""
+
+    prefix = "icap"
+
+    def options(self) -> type:
+        """See `IOptionsPlugin.options`."""
+        from mailplat.filters.icap import IcapOptions
+
+        return IcapOptions
+
+    def filter(self, name: str, argument: str, settings: FilterSettings) -> IFilter:
+        """Take the service's URL."""
+        from mailplat.filters.icap import IcapFilter
+
+        return IcapFilter(name, argument, settings.options, settings)
+
+
 def _check_url(prefix: str, url: str) -> None:
     from urllib.parse import urlsplit
 
@@ -150,4 +169,5 @@ spamd = SpamdPlugin()
 rspamd = RspamdPlugin()
 mta_hook = MtaHookPlugin()
 milter = MilterPlugin()
+icap = IcapPlugin()
 policy_service = PolicyServicePlugin()

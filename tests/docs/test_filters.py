@@ -33,7 +33,7 @@ def test_examples_can_be_used(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["clamd", "spamd", "rspamd", "mta_hook", "milter", "policy_service"]
+    "prefix", ["clamd", "spamd", "rspamd", "mta_hook", "milter", "policy_service", "icap"]
 )
 def test_every_option_is_told(prefix: str) -> None:
     """The page has the table of a filter's options as they are defined."""

@@ -25,6 +25,7 @@ from mailplat.model.reply import Reply
 from mailplat.model.verdict import Action, AddHeader, RemoveHeader, ReplaceBody, Score, Verdict
 from mailplat.spool.intake import MemoryBody
 from mailplat.testing.fakes import KnownNames
+from mailplat.testing.icap_services import FakeIcap
 from mailplat.testing.scanners import (
     CLEAN,
     EICAR,
@@ -50,6 +51,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "spamd": FakeSpamd,
     "rspamd": FakeRspamd,
     "mta_hook": FakeHook,
+    "icap": FakeIcap,
 }
 QUICK = {"time": "300ms", "max_answer": 4096}
 
@@ -70,11 +72,13 @@ def under(fake: Any) -> Under:
         "spamd": {"quarantine": 10, "reject": 2000},
         "rspamd": {"on_reject": "quarantine"},
         "mta_hook": {"token": "careful"},
+        "icap": {"found": "quarantine"},
     }
     fields = {"clamd": "X-Virus-Status", "spamd": "X-Spam-Status", "rspamd": "X-Spam"}
+    fields["icap"] = "X-Virus-Status"
     return Under(
         f"{fake.prefix}:{fake.where}",
-        EICAR if fake.prefix == "clamd" else GTUBE,
+        EICAR if fake.prefix in ("clamd", "icap") else GTUBE,
         quarantine[fake.prefix],
         fields.get(fake.prefix, ""),
     )
