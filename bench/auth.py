@@ -1,4 +1,4 @@
-"""How fast DKIM signatures are made and verified, on one core, beside dkimpy."""
+"""How fast DKIM signatures are made and verified, on one core, beside dkimpy and OpenDKIM."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 
 from bench.figures import Figure, Table
 from bench.mails import mail
+from bench.opendkim import opendkim
 from bench.options import Options
 from mailplat.message import headers
 from mailplat.message.auth.canonical import BodyHash
@@ -82,6 +83,8 @@ def measure(options: Options) -> Iterator[Table]:
         "1 MB, text": [mail(1, rng, size=1 << 20) for n in range(1 + count // 60)],
     }
     figures: list[Figure] = []
+    beside: list[Figure] = []
+    library = opendkim(pem, record)
     for name, messages in sets.items():
         with_signature = [signed(message) + message for message in messages]
         for what, ours, theirs, subjects in (
@@ -97,6 +100,19 @@ def measure(options: Options) -> Iterator[Table]:
                     3,
                 )
             )
+        if library is not None:
+            for what, ours, peers, subjects in (
+                ("sign", signed, library.sign, messages),
+                ("verify", verified, library.verify, with_signature),
+            ):
+                beside.append(
+                    Figure(
+                        f"{what}, {name}",
+                        "/s",
+                        _rate(ours, subjects, options.rounds),
+                        _rate(peers, subjects, options.rounds),
+                    )
+                )
     yield Table(
         "DKIM",
         options.command("auth"),
@@ -104,3 +120,11 @@ def measure(options: Options) -> Iterator[Table]:
         "dkimpy",
         "RSA of 2048 bits, relaxed/relaxed; ours reads the body in blocks of 64 KiB.",
     )
+    if library is not None:
+        yield Table(
+            "DKIM beside OpenDKIM",
+            options.command("auth"),
+            beside,
+            "libopendkim",
+            "The same, with OpenDKIM's library in this process: neither starts nor asks a daemon.",
+        )
