@@ -13,7 +13,7 @@ from mailplat.app.logging_in import mechanisms_of
 from mailplat.app.parts import make_imap_extension
 from mailplat.app.service import Port
 from mailplat.config.listeners import Listener
-from mailplat.config.sections.protocols import BareNewlines
+from mailplat.config.sections.protocols import BareNewlines, UidlFormat
 from mailplat.config.sections.server import ListenerProtocol, TLSUse
 from mailplat.interfaces.imap_extensions import ExtensionSettings
 from mailplat.interfaces.net import ILink
@@ -27,6 +27,7 @@ from mailplat.net.session import ConnectionOptions
 from mailplat.net.smtp import smtp_factory
 from mailplat.net.tls import behind_tls
 from mailplat.proto.imap.limits import Limits as IMAPLimits
+from mailplat.proto.pop3.maildrop import DOVECOT, PLAIN
 from mailplat.proto.pop3.offers import Limits as POP3Limits
 from mailplat.proto.pop3.offers import Offers as POP3Offers
 from mailplat.proto.pop3.server import ServerConversation as POP3Server
@@ -152,7 +153,10 @@ def _pop3(parts: Parts, listener: Listener) -> ConnectionFactory:
             connections=parts.logins,
             intervals=parts.intervals,
             store=parts.store,
-            options=Pop3Options(mark_seen=options.mark_seen),
+            options=Pop3Options(
+                mark_seen=options.mark_seen,
+                names=DOVECOT if options.uidl_format is UidlFormat.DOVECOT else PLAIN,
+            ),
         )
 
     return pop3_factory(

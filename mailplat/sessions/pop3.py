@@ -27,7 +27,7 @@ from mailplat.model.mailbox import INBOX
 from mailplat.model.numset import NumSet
 from mailplat.proto.pop3.dots import LineCounter
 from mailplat.proto.pop3.events import Event, Listing, Login, Quit, Retrieve, StartTLS, Top
-from mailplat.proto.pop3.maildrop import Maildrop
+from mailplat.proto.pop3.maildrop import PLAIN, Maildrop
 from mailplat.proto.pop3.server import ServerConversation
 from mailplat.sessions.homes import home_of
 from mailplat.sessions.login import LogIn, LoginParts
@@ -44,11 +44,13 @@ class Pop3Options:
             other; a message above it is streamed.
         block: Octets of one block of a message that is streamed.
         mark_seen: Whether QUIT marks what was retrieved as seen (Dovecot does).
+        names: How unique names are made (`mailplat.proto.pop3.maildrop`).
     """
 
     read_ahead: int = 131072
     block: int = 65536
     mark_seen: bool = True
+    names: str = PLAIN
 
 
 class Pop3Session:
@@ -156,7 +158,8 @@ class Pop3Session:
         self._mailbox = await home.open_mailbox(INBOX)
         state = await self._mailbox.state(False)
         rows = await self._mailbox.rows(state.uids, (Column.SIZE,))
-        return Maildrop(self._mailbox.uid_validity, rows.uids, rows[Column.SIZE])
+        names = self._options.names
+        return Maildrop(self._mailbox.uid_validity, rows.uids, rows[Column.SIZE], names)
 
     def _let_go(self) -> None:
         mailbox, self._mailbox = self._mailbox, None

@@ -9,7 +9,7 @@ import attrs
 from mailplat.config.option import option
 from mailplat.config.values import Duration, Network, Size, duration, size
 
-__all__ = ["BareNewlines", "POP3Options", "SMTPOptions"]
+__all__ = ["BareNewlines", "POP3Options", "SMTPOptions", "UidlFormat"]
 
 
 class BareNewlines(StrEnum):
@@ -26,6 +26,13 @@ class Told(StrEnum):
     NOBODY = "nobody"
     USERS = "users"
     EVERYBODY = "everybody"
+
+
+class UidlFormat(StrEnum):
+    """How POP3's unique names are made."""
+
+    MAILPLAT = "mailplat"
+    DOVECOT = "dovecot"
 
 
 @attrs.frozen(kw_only=True)
@@ -252,6 +259,13 @@ class POP3Options:
         "mailplat",
         meaning="What clients are told that the server is (`IMPLEMENTATION`). Empty tells nothing.",
         precedent="RFC 2449 §6.9",
+    )
+    uidl_format: UidlFormat = option(
+        UidlFormat.MAILPLAT,
+        meaning="How the unique names of messages are made. Where mailboxes were taken over from "
+        'Dovecot with their UIDs, "dovecot" gives clients the names that they know, so that they '
+        "fetch nothing again.",
+        precedent="Dovecot pop3_uidl_format (%08Xu%08Xv)",
     )
     mark_seen: bool = option(
         True,

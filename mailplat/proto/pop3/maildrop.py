@@ -12,7 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import count
 
-__all__ = ["Maildrop"]
+__all__ = ["DOVECOT", "PLAIN", "Maildrop"]
+
+PLAIN = "{validity}.{uid}"
+"""Unique names as we make them."""
+
+DOVECOT = "{uid:08x}{validity:08x}"
+"""Unique names as Dovecot makes them by default (``pop3_uidl_format = %08Xu%08Xv``)."""
 
 _LINES = 4096
 """Lines of a listing that are made at a time: some 64 KiB."""
@@ -25,14 +31,18 @@ class Maildrop:
         uid_validity: The mailbox's; part of each unique name.
         uids: Ascending.
         sizes: In octets, one for one.
+        names: How unique names are made of ``validity`` and ``uid``.
 
     Attributes:
         count: Messages that are not marked.
         octets: Their sizes' sum.
     """
 
-    def __init__(self, uid_validity: int, uids: Sequence[int], sizes: Sequence[int]) -> None:
+    def __init__(
+        self, uid_validity: int, uids: Sequence[int], sizes: Sequence[int], names: str = PLAIN
+    ) -> None:
         self._uid_validity = uid_validity
+        self._names = names
         self._uids = uids
         self._sizes = sizes
         self._marks = bytearray(len(uids))
@@ -55,8 +65,8 @@ class Maildrop:
         return self._sizes[number - 1]
 
     def name(self, number: int) -> str:
-        """Give a message's unique name: ``uidvalidity.uid`` (RFC 1939 §7 UIDL)."""
-        return f"{self._uid_validity}.{self._uids[number - 1]}"
+        """Give a message's unique name (RFC 1939 §7 UIDL)."""
+        return self._names.format(validity=self._uid_validity, uid=self._uids[number - 1])
 
     def mark(self, number: int) -> None:
         """Mark a message that is there for deletion."""
@@ -82,7 +92,9 @@ class Maildrop:
 
     def name_listing(self) -> Iterator[bytes]:
         """Give UIDL's lines, in blocks."""
-        prefix = self._uid_validity
+        line = f"{{}} {self._names}\r\n".format
+        validity = self._uid_validity
         for first in range(0, len(self._uids), _LINES):
             rows = zip(count(first + 1), self._uids[first : first + _LINES], self._marks[first:])
-            yield "".join([f"{n} {prefix}.{uid}\r\n" for n, uid, mark in rows if not mark]).encode()
+            lines = [line(n, validity=validity, uid=uid) for n, uid, mark in rows if not mark]
+            yield "".join(lines).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailplat.proto.pop3.maildrop import Maildrop
+from mailplat.proto.pop3.maildrop import DOVECOT, Maildrop
 
 
 def test_marks_change_what_is_listed_and_nothing_else() -> None:
@@ -28,3 +28,10 @@ def test_long_listings_come_in_blocks() -> None:
     assert max(map(len, blocks)) < 65536
     assert b"".join(blocks) == b"".join(b"%d 1000\r\n" % n for n in range(1, 10_001))
     assert b"".join(drop.name_listing()).endswith(b"\r\n10000 1.10000\r\n")
+
+
+def test_names_as_dovecot_makes_them() -> None:
+    """Who comes from Dovecot finds the names that it gave (seen: UID 20000 of 1795397448)."""
+    drop = Maildrop(1795397448, [1, 20000], [10, 20], DOVECOT)
+    assert drop.name(1) == "000000016b039748"
+    assert b"".join(drop.name_listing()) == b"1 000000016b039748\r\n2 00004e206b039748\r\n"
