@@ -208,7 +208,7 @@ class Shelf:
         if loaded is None and held is not None:
             held.columns.gone = True
         if held is not None and not held.handles:
-            self._keep_closed(held)
+            self._keep_closed(held, wanted=True)
         for waiter in waiters:
             waiter.callback(None)
         if loaded is None:
@@ -230,7 +230,8 @@ class Shelf:
         if not held.handles:
             self._keep_closed(held)
 
-    def _keep_closed(self, held: HeldMailbox) -> None:
+    def _keep_closed(self, held: HeldMailbox, *, wanted: bool = False) -> None:
+        """Keep what nobody has open while there is room, or if somebody is about to open it."""
         columns = held.columns
         if columns.gone:
             self._mailboxes.pop(columns.id, None)
@@ -238,7 +239,7 @@ class Shelf:
         self._closed_bytes -= self._closed.pop(columns.id, 0)
         self._closed[columns.id] = columns.bytes
         self._closed_bytes += columns.bytes
-        while self._closed_bytes > self._closed_limit:
+        while self._closed_bytes > self._closed_limit and len(self._closed) > wanted:
             oldest, size = self._closed.popitem(last=False)
             self._closed_bytes -= size
             del self._mailboxes[oldest]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
 from mailplat.interfaces.plugins import IStorePlugin, StoreSettings
-from mailplat.interfaces.store import BodyRange, Column, IStore, NewMessage, Target
+from mailplat.interfaces.store import BodyRange, Column, IHome, IMailbox, IStore, NewMessage, Target
 from mailplat.model.errors import ConfigurationFault, NoSuchMailbox
 from mailplat.model.flags import FlagAction
 from mailplat.model.mailbox import QuotaLimit
@@ -309,6 +309,25 @@ async def test_only_news_are_read(
 
 
 @pytest_twisted.ensureDeferred
+async def test_larger_than_all_that_is_kept(open_store: Open, message: Make) -> None:
+    """A mailbox for which there is no room once it is closed can be opened, by many at once."""
+    store = await open_store()
+    await (await store.open_home("alice")).append("INBOX", [message()] * 50)
+    await store.close()
+    store = await open_store(closed_bytes=100)
+    home = await store.open_home("alice")
+    boxes = await gatherResults([open_box(home) for _ in range(3)])
+    for box in boxes:
+        assert len((await box.state(False)).uids) == 50
+        box.close()
+    await store.deliver(message(), ALICE)
+    box = await home.open_mailbox("INBOX")
+    assert len((await box.state(False)).uids) == 51
+    box.close()
+    assert not store.shelf._closed
+
+
+@pytest_twisted.ensureDeferred
 async def test_expunging_many(
     open_store: Open, message: Make, tmp_path: Path, recount: Callable[[Path], None]
 ) -> None:
@@ -329,6 +348,15 @@ async def test_expunging_many(
     box.close()
     await store.close()
     recount(tmp_path / "mail.db")
+
+
+def open_box(home: IHome) -> Deferred[IMailbox]:
+    """Begin to open INBOX."""
+
+    async def opening() -> IMailbox:
+        return await home.open_mailbox("INBOX")
+
+    return Deferred.fromCoroutine(opening())
 
 
 async def _noting(call: Awaitable[Any], name: str, ended: list[str]) -> Any:
