@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import click
+from attrs import evolve
 
 from mailplat.config.load import load
+from mailplat.config.values import PartText
 from mailplat.model.account import Account
 from mailplat.model.address import Address
 
@@ -45,6 +49,8 @@ def command() -> None:
 @click.option("--helo", default="localhost", show_default=True, help="What it calls itself.")
 @click.option("--account", metavar="NAME", help="Who logged in.")
 @click.option("--listener", default="smtp", show_default=True, help="Where it connects.")
+@click.option("--all", "go_on", is_flag=True, help="Go on after a refusal, as no server does.")
+@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON, for programs.")
 @click.argument("message", metavar="MESSAGE", type=click.Path(path_type=Path))
 def test(
     file: Path,
@@ -54,11 +60,14 @@ def test(
     helo: str,
     account: str | None,
     listener: str,
+    go_on: bool,
+    as_json: bool,
     message: Path,
 ) -> None:
     """Tell each filter's verdict on the file MESSAGE, how long it took, and what it changes.
 
-    Nothing is stored or sent; filters that ask other servers do ask them.
+    Nothing is stored, sent or remembered: greylisting sees everybody for the first time. Filters
+    that ask other servers do ask them.
     """
     from twisted.internet import reactor
 
@@ -67,7 +76,9 @@ def test(
     from mailplat.app.ctl.trial import Trial
     from mailplat.app.parts import check_part
 
-    parts = assemble(load(file, check_part=check_part), reactor)
+    configuration = load(file, check_part=check_part)
+    table = evolve(configuration.policy_table, use=PartText("memory:"))
+    parts = assemble(evolve(configuration, policy_table=table), reactor)
     names = [one.name for one in parts.listeners]
     if listener not in names:
         raise click.UsageError(f"there is no listener {listener!r}, but {', '.join(names)}")
@@ -80,14 +91,27 @@ def test(
         _address(sender, domain) if sender else None,
         tuple(_address(one, domain) for one in recipients or ("postmaster",)),
         listener,
+        go_on,
     )
     rules = [rule for rule, only in parts.rules if not only or listener in only]
-    if not rules:
+    if not rules and not as_json:
         click.echo(f"the listener {listener} has no filters")
-    lines = run(
-        lambda reactor: trial.told(rules, reactor, parts.hostname, parts.routes.is_local_domain)
-    )
-    click.echo("\n".join(lines))
+
+    async def work(reactor: Any) -> str:
+        for part in (parts.accounts, parts.routes, parts.filtering.shared.threads):
+            await part.open()
+        try:
+            asked = (rules, reactor, parts.hostname, parts.routes.is_local_domain)
+            if not as_json:
+                return "\n".join(await trial.told(*asked))
+            steps, end = await trial.walked(*asked)
+            return json.dumps({"steps": [step.as_json() for step in steps], "end": end}, indent=2)
+        finally:
+            await parts.filtering.close()
+            for part in (parts.filtering.shared.threads, parts.routes, parts.accounts):
+                await part.close()
+
+    click.echo(run(work))
 
 
 def _ip(text: str) -> str:

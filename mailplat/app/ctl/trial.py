@@ -29,9 +29,49 @@ from mailplat.model.verdict import (
 )
 from mailplat.spool.intake import MemoryBody
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "TrialStep"]
 
 _FINAL = (Action.REJECT, Action.DEFER, Action.DISCARD)
+_OF_ONE = (Stage.RECIPIENT, Stage.RECIPIENT_OF_MESSAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStep:
+    """What one filter said at one stage.
+
+    Attributes:
+        stage: The stage's name.
+        about: The recipient that it is about; ``""`` for none.
+        filter: The filter's name.
+        verdict: What it said.
+        seconds: How long it took.
+        changes: What it wants changed in the message, in words.
+        state: What it changed of envelope, tags and scores, in words.
+    """
+
+    stage: str
+    about: str
+    filter: str
+    verdict: Verdict
+    seconds: float
+    changes: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as what JSON can say."""
+        reply = self.verdict.reply
+        said = "" if reply is None else f"{reply.code} {reply.status} {reply.text}"
+        return {
+            "stage": self.stage,
+            "about": self.about,
+            "filter": self.filter,
+            "action": self.verdict.action.name.lower(),
+            "reply": said,
+            "reason": self.verdict.reason,
+            "mailbox": self.verdict.mailbox,
+            "milliseconds": round(1000 * self.seconds, 1),
+            "changes": [*self.changes, *self.state],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +86,7 @@ class Trial:
         sender: The reverse path; None is the null sender.
         recipients: The recipients.
         listener: The listener's name in the configuration.
+        go_on: Whether the stages behind a refusal are tried too, as no server does.
     """
 
     message: bytes
@@ -55,6 +96,7 @@ class Trial:
     sender: Address | None
     recipients: tuple[Address, ...]
     listener: str
+    go_on: bool = False
 
     async def told(
         self,
@@ -64,29 +106,47 @@ class Trial:
         is_local: Callable[[str], bool] = lambda domain: True,
     ) -> list[str]:
         """Ask the filters as a server would; give the lines to print."""
+        steps, end = await self.walked(rules, reactor, hostname, is_local)
+        lines = []
+        for step in steps:
+            lines.append(_line(step))
+            lines += [f"    {words}" for words in (*step.changes, *step.state)]
+        return [*lines, f"in the end: {end}"]
+
+    async def walked(
+        self,
+        rules: Sequence[Rule],
+        reactor: Any,
+        hostname: str,
+        is_local: Callable[[str], bool] = lambda domain: True,
+    ) -> tuple[list[TrialStep], str]:
+        """Ask the filters as a server would.
+
+        Returns:
+            What each of them said, and what became of the mail.
+        """
         context = Context("trial", self.listener, Peer(self.address, 0, "", 0))
         chains = [
             (rule, Chains([rule], reactor, is_local=is_local).open_chain(context)) for rule in rules
         ]
-        lines: list[str] = []
-        end = await self._walk(context, chains, lines, hostname)
+        steps: list[TrialStep] = []
+        end = await self._walk(context, chains, steps, hostname)
         for _, chain in chains:
             await chain.ask(Stage.DISCONNECT)
-        return [*lines, f"in the end: {end}"]
+        return steps, end
 
     async def _walk(
         self,
         context: Context,
         chains: Sequence[tuple[Rule, IChain]],
-        lines: list[str],
+        steps: list[TrialStep],
         hostname: str,
     ) -> str:
         wished: list[Change] = []
-        severest = Action.CONTINUE
+        severest, end = Action.CONTINUE, ""
         for stage, subject in self._stages(context, hostname):
-            label = stage.value
-            if stage is Stage.RECIPIENT_OF_MESSAGE:
-                label = f"copy of <{_shown(str(subject[1].address))}>"
+            about = "" if stage not in _OF_ONE else _shown(str(subject[-1].address))
+            refused = False
             for rule, chain in chains:
                 if stage not in rule.filter.stages:
                     continue
@@ -94,19 +154,28 @@ class Trial:
                     subject = (replace(subject[0], changes=tuple(wished)), *subject[1:])
                 before, began = _state(context), monotonic()
                 verdict = await chain.ask(stage, *subject)
-                lines.append(_line(rule.filter.name, label, verdict, monotonic() - began))
-                lines += [f"    {words}" for words in _changes(verdict.changes)]
-                lines += [f"    {words}" for words in _state(context) if words not in before]
+                took = monotonic() - began
+                state = tuple(words for words in _state(context) if words not in before)
+                changes = tuple(_changes(verdict.changes))
+                name = rule.filter.name
+                steps.append(TrialStep(stage.value, about, name, verdict, took, changes, state))
                 wished += verdict.changes
                 if stage is not Stage.RECIPIENT_OF_MESSAGE:  # that is said of one copy
                     severest = max(severest, verdict.action)
                 if verdict.action is Action.ACCEPT:
-                    return "accepted, and no other filter asked"
+                    return end or "accepted, and no other filter asked"
                 if verdict.action in _FINAL and stage is not Stage.RECIPIENT_OF_MESSAGE:
-                    return f"{verdict.action.name.lower()} at {stage}"
-            if stage is Stage.RECIPIENT:
+                    refused, end = True, end or f"{verdict.action.name.lower()} at {stage}"
+                    break
+            if stage is Stage.RECIPIENT and (self.go_on or not refused):
                 context.recipients.append(subject[0])
-        return severest.name.lower()
+            elif stage is Stage.RECIPIENT and len(self.recipients) > 1:
+                end = ""  # it concerns this recipient alone
+            if stage is Stage.HEADERS and not context.recipients and not self.go_on:
+                return "no recipient was taken"
+            if end and not self.go_on:
+                return end
+        return end or severest.name.lower()
 
     def _stages(self, context: Context, hostname: str) -> Iterator[tuple[Stage, tuple[Any, ...]]]:
         """Give the stages with what is asked at each, in order; the context follows."""
@@ -145,13 +214,16 @@ class Trial:
             yield Stage.RECIPIENT_OF_MESSAGE, (mail, recipient)
 
 
-def _line(name: str, label: str, verdict: Verdict, seconds: float) -> str:
-    words = f"{label:<10} {name}: {verdict.action.name.lower()}"
+def _line(step: TrialStep) -> str:
+    verdict, label = step.verdict, step.stage
+    if step.stage == Stage.RECIPIENT_OF_MESSAGE:
+        label = f"copy of <{step.about}>"
+    words = f"{label:<10} {step.filter}: {verdict.action.name.lower()}"
     if verdict.reply is not None:
         words += f" ({verdict.reply.code} {verdict.reply.status} {verdict.reply.text})"
     elif verdict.reason:
         words += f" ({verdict.reason})"
-    return f"{words}, {1000 * seconds:.1f} ms"
+    return f"{words}, {1000 * step.seconds:.1f} ms"
 
 
 def _changes(changes: Sequence[Change]) -> Iterator[str]:
