@@ -6,7 +6,8 @@ Invariants:
   web server say or hide meanwhile.
 - A fetch is bounded in time and bytes, follows no redirect, and believes nobody without a
   certificate for ``mta-sts.DOMAIN``; one that fails is not repeated for a while.
-- Who asks while a fetch for the domain is under way shares it.
+- Who asks while a fetch for the domain is under way shares it; nobody waits for long, whatever
+  other domains' web servers do.
 - Policies in use are fetched anew long before they expire, and nobody waits for that.
 """
 
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -59,14 +61,18 @@ class StsOptions:
         refresh: Seconds after which a policy in use is fetched anew.
         failure: Seconds that a failed fetch is not repeated (RFC 8461 §3.3).
         every: Seconds between two looks for what is to be fetched anew.
-        at_once: Fetches at a time.
+        at_once: Fetches at a time; others wait.
+        patience: Seconds that a mail waits for its domain's policy.
+        waiting: Domains whose policies are waited for; a further one's mail goes without.
     """
 
     policies: int = 10_000
     refresh: float = 86_400.0
     failure: float = 300.0
     every: float = 3_600.0
-    at_once: int = 10
+    at_once: int = 20
+    patience: float = 30.0
+    waiting: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,10 @@ class Found:
     policy: StsPolicy | None = None
     fault: str = ""
     why: str = ""
+
+
+_TOO_LATE = Found(None, FETCH_ERROR, "no answer in time")
+_TOO_MANY = Found(None, FETCH_ERROR, "too many policies are waited for")
 
 
 class StsPolicies:
@@ -203,6 +213,8 @@ class StsPolicies:
         return kept if kept is not None and kept.expires > self._now() else None
 
     async def _fetched(self, name: str, policy_id: str) -> Found:
+        if name not in self._running and len(self._running) >= self._options.waiting:
+            return _TOO_MANY
         waiter: Deferred[Found] = Deferred()  # cancelled, it takes its result in silence
         waiting = self._running.setdefault(name, [])
         waiting.append(waiter)
@@ -210,7 +222,10 @@ class StsPolicies:
             running = Deferred.fromCoroutine(self._fetch(name, policy_id))
             self._fetches.add(running)
             running.addBoth(lambda result: self._tell(name, running, result))
-        return await waiter
+        try:
+            return await waiter.addTimeout(self._options.patience, self._reactor)
+        except WaitedTooLong:
+            return _TOO_LATE  # the fetch goes on
 
     def _tell(self, name: str, running: Deferred[Found], result: Found | Failure) -> None:
         self._fetches.discard(running)

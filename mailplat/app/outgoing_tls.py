@@ -52,7 +52,10 @@ def make_policies(
         WebClient(reactor, web),
         policy_file(configuration),
         StsOptions(
-            policies=options.max_policies, refresh=options.refresh, failure=options.failure_time
+            policies=options.max_policies,
+            refresh=options.refresh,
+            failure=options.failure_time,
+            patience=options.timeout,
         ),
     )
 

@@ -246,6 +246,26 @@ async def test_bounded(sts: Sts) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_slow_web_servers_hold_nobody_up(sts: Sts) -> None:
+    """A mail waits so long and no longer, also behind other domains; the fetch goes on."""
+    domains = ["a.example", "b.example", "dest.example"]
+    sts.names = KnownNames(txt={f"_mta-sts.{one}": [b"v=STSv1; id=1"] for one in domains})
+    policies = await sts.policies(at_once=1, patience=20.0, waiting=2)
+    hold: Deferred[None] = Deferred()
+    sts.web.hold = hold
+    waiting = [started(policies.find(one)) for one in domains]
+    assert (await waiting[2]).why == "too many policies are waited for"
+    assert len(sts.web.asked) == 1
+    sts.clock.advance(20)
+    assert [(await one).fault for one in waiting[:2]] == ["sts-policy-fetch-error"] * 2
+    sts.web.hold = None
+    hold.callback(None)
+    await until(lambda: len(list(policies)) == 2)
+    assert (await policies.find("a.example")).policy == ENFORCED
+    assert len(sts.web.asked) == 2
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_file_that_is_none(sts: Sts) -> None:
     """A file that is no database is told when the server starts."""
     sts.path.write_bytes(b"no database, but long enough to look like one" * 10)
