@@ -88,7 +88,8 @@ class ActiveLane:
 
     Attributes:
         waiting: Mails that can be tried, the oldest first.
-        running: Queue ids of mails under way.
+        running: Queue ids of mails that are being tried.
+        noting: Queue ids of mails that were tried, while that is written down.
         stale: Whether the spool may have more for it.
         reading: Whether the spool is being asked for it.
         read_at: When it was asked last, seconds since 1970.
@@ -102,6 +103,7 @@ class ActiveLane:
         self.window = window
         self.waiting: deque[Spooled] = deque()
         self.running: set[str] = set()
+        self.noting: set[str] = set()
         self.stale = True
         self.reading = False
         self.read_at = 0
@@ -110,24 +112,38 @@ class ActiveLane:
 
     @property
     def startable(self) -> bool:
-        """Whether its next mail may be tried now."""
+        """Whether its next mail may be tried now.
+
+        What was tried and is not written down would be tried again after a crash: it is bounded
+        like what is being tried.
+        """
         return (
             bool(self.waiting)
             and not self.window.dead
-            and len(self.running) < int(self.window.size)
+            and max(len(self.running), len(self.noting)) < int(self.window.size)
         )
 
     @property
     def idle(self) -> bool:
         """Whether nothing of it is in memory, and nothing known to be in the spool."""
-        if self.running or self.reading:
+        if self.running or self.noting or self.reading:
             return False
         return self.window.dead or not (self.waiting or self.stale)
 
     @property
     def held(self) -> set[str]:
         """Queue ids of all its mails in memory."""
-        return self.running | {mail.queue_id for mail in self.waiting}
+        return self.running | self.noting | {mail.queue_id for mail in self.waiting}
+
+    def tried(self, queue_id: str) -> None:
+        """A mail's attempt made room for another, though it is not written down yet."""
+        self.running.discard(queue_id)
+        self.noting.add(queue_id)
+
+    def ended(self, queue_id: str) -> None:
+        """All is done about a mail's attempt."""
+        self.running.discard(queue_id)
+        self.noting.discard(queue_id)
 
     def forget(self, queue_ids: Iterable[str]) -> None:
         """Take mails out that wait."""

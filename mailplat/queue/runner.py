@@ -3,12 +3,12 @@
 Invariants:
 
 - A mail is tried in a lane by one attempt at a time; what came of it is in the spool before the
-  next one.  If it cannot be written down, the attempt is not repeated: writing is.
+  next one.  Meanwhile other mails may be tried: how many are tried, or are
+  being written down, is bounded.
 - In memory is what is under way and a bounded number of mails that come next, however many wait.
 - Nothing polls: the runner looks when mail was accepted, when an attempt ended, when the operator
   changed something, and exactly when the spool says that something will be due.
-- An agent that raises, answers too little or too much, or is not there, has deferred.
-- Hooks may put an attempt off or have the mail held; nothing that they do settles it.
+- Lanes are looked for only when there may be one that is not in memory.
 """
 
 from __future__ import annotations
@@ -16,39 +16,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mailplat.interfaces.agents import Attempt, IDeliveryAgent
+from mailplat.interfaces.agents import IDeliveryAgent
 from mailplat.interfaces.hooks import IQueueHooks
-from mailplat.interfaces.spool import IQueueSpool, Lane, Pending, Settlement, Spooled
+from mailplat.interfaces.spool import IQueueSpool, Lane, Pending, Spooled
 from mailplat.model import outcome as answers
 from mailplat.model.envelope import Recipient
-from mailplat.model.errors import MailError, NoSuchMail
+from mailplat.model.errors import MailError
 from mailplat.model.outcome import Outcome
-from mailplat.model.reply import Reply
-from mailplat.model.verdict import Action, Verdict
+from mailplat.model.verdict import Action
+from mailplat.queue.attempts import Attempts
+from mailplat.queue.deadlines import Deadlines
 from mailplat.queue.destinations import ActiveLane, Window, unreachable
-from mailplat.queue.hooked import as_told, put_off, tell_settled
-from mailplat.queue.results import Results, log_outcome
+from mailplat.queue.results import Results
 from mailplat.queue.schedule import Schedule
+from mailplat.queue.together import all_of
 
 __all__ = ["QueueLimits", "Runner"]
 
 _log = Logger()
 
-_BROKEN = Reply.of(451, "Something went wrong here", "4.3.0")
-_NO_AGENT = Reply.of(451, "Nothing here can bring it there now", "4.3.5")
 _READ_AGAIN = 10
 """Seconds after which a lane with attempts under way is read again."""
 
-_TOGETHER = 100
-"""Mails whose deadlines are looked at together."""
+_TOGETHER = 20
+"""Lanes that are read side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +101,46 @@ class Runner:
         hooks: IQueueHooks | None = None,
     ) -> None:
         self._spool = spool
-        self._agents = agents
-        self._results = results
         self._schedule = schedule
         self._clock = clock
         self._now = now
         self._random = random
         self._limits = limits or QueueLimits()
-        self.hooks = hooks
+        self._making = Attempts(
+            spool,
+            agents,
+            results,
+            clock,
+            now,
+            hooks,
+            retry=self._limits.retry,
+            deferred=self._by,
+        )
+        self._deadlines = Deadlines(
+            spool, results, schedule, self._is_tried, self._forget, self._by
+        )
         self._open = False
         self._lanes: dict[Lane, ActiveLane] = {}
         self._turns: deque[ActiveLane] = deque()
         self._attempts: set[Deferred[None]] = set()
-        self._asking: set[Deferred[Any]] = set()
         self._starting = False
         self._looking: Deferred[None] | None = None
         self._look_again = False
         self._look_at_times = False
+        self._look_for_lanes = False
         self._generation = 0
         self._blocked: set[Lane] = set()
         self._more_lanes = False
         self._timer: IDelayedCall | None = None
-        self._pauses: set[Deferred[None]] = set()
+
+    @property
+    def hooks(self) -> IQueueHooks | None:
+        """Who watches; others may take their place."""
+        return self._making.hooks
+
+    @hooks.setter
+    def hooks(self, hooks: IQueueHooks | None) -> None:
+        self._making.hooks = hooks
 
     # life
 
@@ -141,33 +156,31 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        cut = self._clock.callLater(self._limits.grace, self._cut_off)
-        for pause in list(self._pauses):
-            pause.cancel()
+        cut = self._clock.callLater(self._limits.grace, self._making.cut_off)
+        self._making.stop()
         if self._looking is not None:
             await self._looking
         await DeferredList(list(self._attempts))
         if cut.active():
             cut.cancel()
 
-    def _cut_off(self) -> None:
-        for asking in list(self._asking):
-            asking.cancel()
-
     @property
     def busy(self) -> bool:
         """Whether anything goes on that does not wait for the clock."""
-        return self._looking is not None or len(self._attempts) > len(self._pauses)
+        return self._looking is not None or len(self._attempts) > len(self._making.pauses)
 
     # what wakes it
 
     def new_mail(self, lanes: Collection[Lane], special: bool) -> None:
         """These lanes got mail; if it is special, they and their times are read anew."""
         for lane in lanes:
-            if lane in self._lanes:
-                self._lanes[lane].stale = True
-                if special:  # it may go before what waits (RFC 6710 §5.1)
-                    self._lanes[lane].waiting.clear()
+            active = self._lanes.get(lane)
+            if active is None:
+                self._look_for_lanes = True
+                continue
+            active.stale = True
+            if special:  # it may go before what waits (RFC 6710 §5.1)
+                active.waiting.clear()
         if special:
             self._generation += 1
             self._look_at_times = True
@@ -213,12 +226,11 @@ class Runner:
                 self._look_again = False
                 try:
                     await self._look_once()
-                except MailError as error:
-                    _log.warn("queue: cannot look: {reason}", reason=error.reason)
-                    self._look_at_times = True
-                    self._by(int(self._now() + self._limits.retry) + 1)
-                except Exception:
-                    _log.failure("queue: cannot look")
+                except Exception as error:
+                    if isinstance(error, MailError):
+                        _log.warn("queue: cannot look: {reason}", reason=error.reason)
+                    else:
+                        _log.failure("queue: cannot look")
                     self._look_at_times = True
                     self._by(int(self._now() + self._limits.retry) + 1)
         finally:
@@ -229,10 +241,15 @@ class Runner:
         at_times, self._look_at_times = self._look_at_times, False
         if at_times:
             self._read_again(now)
-            await self._look_at_deadlines(now)
-        await self._find_lanes(now)
-        for active in [one for one in self._lanes.values() if one.stale]:
-            await self._refill(active, now)
+            if await self._deadlines.look(now, self.hooks):
+                self._look_at_times = self._look_again = True
+        if at_times or self._look_for_lanes:
+            self._look_for_lanes = False
+            await self._find_lanes(now)
+        stale = [one for one in self._lanes.values() if one.stale]
+        for start in range(0, len(stale), _TOGETHER):
+            await all_of(self._refill(one, now) for one in stale[start : start + _TOGETHER])
+            self._start()
         self._start()
         for active in [one for one in self._lanes.values() if one.idle]:
             self._leave(active)
@@ -300,7 +317,8 @@ class Runner:
         self._lanes.pop(active.lane, None)
         active.waiting.clear()
         if self._more_lanes or self._now() >= active.read_at + 1:
-            self._look()  # something in it may have become due since
+            self._look_for_lanes = True  # something in it may have become due since
+            self._look()
 
     # trying
 
@@ -331,7 +349,7 @@ class Runner:
 
     def _ended(self, _: object, attempt: Deferred[None], active: ActiveLane, queue_id: str) -> None:
         self._attempts.discard(attempt)
-        active.running.discard(queue_id)
+        active.ended(queue_id)
         if queue_id in active.partial:
             active.partial.discard(queue_id)
             active.stale = True
@@ -347,16 +365,32 @@ class Runner:
         if len(mail.pending) > self._limits.recipients:
             mail = replace(mail, pending=mail.pending[: self._limits.recipients])
             active.partial.add(mail.queue_id)
-        if self.hooks is not None and await self._is_put_off(self.hooks, active.lane, mail):
+        done = await self._making.put_off(active.lane, mail)
+        if done is not None:
+            if done is Action.HOLD:
+                for one in self._lanes.values():
+                    one.forget([mail.queue_id])
+                    one.stale = True
             return
-        outcomes = await self._ask(active.lane, mail)
+        outcomes = await self._making.ask(active.lane, mail)
         if outcomes is None:
             return
+        if self._open:  # who was cut off says nothing about the destination
+            await self._learn(active, outcomes)
+        active.tried(mail.queue_id)
+        self._line_up(active)
+        self._start()
+        settled = await self._making.note(active.lane, mail, outcomes)
+        for new in () if settled is None else settled.added:
+            there = self._lanes.get(Lane.of(new.agent, new.recipient.address))
+            if there is not None and mail.queue_id in there.running | there.noting:
+                there.partial.add(mail.queue_id)  # it was left out when that lane was read
+
+    async def _learn(self, active: ActiveLane, outcomes: Mapping[Recipient, Outcome]) -> None:
+        """Learn from an attempt how the destination does."""
         missed = unreachable(outcomes)
         window = active.window
-        if not self._open:
-            pass  # who was cut off says nothing about the destination
-        elif missed is None:
+        if missed is None:
             if window.reached():
                 await self._block(active.lane, 0, 0, None)
         elif window.missed():
@@ -369,68 +403,6 @@ class Runner:
                 seconds=until - int(self._now()),
             )
             await self._block(active.lane, until, window.failures, missed)
-        await self._note(active.lane, mail, outcomes)
-
-    async def _is_put_off(self, hooks: IQueueHooks, lane: Lane, mail: Spooled) -> bool:
-        """Ask the hooks; note what they want in place of an attempt."""
-
-        async def ask() -> Verdict:
-            return await hooks.attempt(as_told(mail, lane))
-
-        asking = Deferred.fromCoroutine(ask())
-        self._asking.add(asking)
-        try:
-            verdict = await asking
-        finally:
-            self._asking.discard(asking)
-        if not self._open:
-            return True  # the attempt will be made in another run
-        if verdict.action <= Action.ACCEPT:
-            return False
-        outcomes, settlement = put_off(mail, verdict)
-        await self._note(lane, mail, outcomes, settlement)
-        if settlement is not None:
-            for active in self._lanes.values():
-                active.forget([mail.queue_id])
-                active.stale = True
-        return True
-
-    async def _ask(self, lane: Lane, mail: Spooled) -> dict[Recipient, Outcome] | None:
-        """Ask the agent; None if the mail is gone, or the server stopped meanwhile."""
-        recipients = tuple(one.recipient for one in mail.pending)
-        agent = self._agents.get(lane.agent)
-        if agent is None:
-            _log.error("queue: there is no agent {agent!r} in the configuration", agent=lane.agent)
-            return dict.fromkeys(recipients, answers.Deferred(_NO_AGENT))
-        try:
-            body = await self._spool.open_body(mail.queue_id)
-        except NoSuchMail:
-            return None
-        except Exception:
-            _log.failure("queue {queue_id}: its bytes cannot be read", queue_id=mail.queue_id)
-            return dict.fromkeys(recipients, answers.Deferred(_BROKEN))
-        targets = {one.recipient: one.targets for one in mail.pending if one.targets}
-        sender = mail.sender.onward(mail.arrived, int(self._now()))
-        attempt = Attempt(mail.queue_id, sender, recipients, body, None, mail.arrived, targets)
-
-        async def deliver() -> Mapping[Recipient, Outcome]:
-            return await agent.deliver(attempt)
-
-        asking = Deferred.fromCoroutine(deliver())
-        self._asking.add(asking)
-        answered: Mapping[Recipient, Outcome] = {}
-        try:
-            answered = await asking
-        except Exception as error:
-            if isinstance(error, CancelledError) and not self._open:
-                return None
-            _log.failure("queue {queue_id}: the agent failed", queue_id=mail.queue_id)
-        finally:
-            self._asking.discard(asking)
-            body.close()
-        broken = answers.Deferred(_BROKEN)
-        found = {one: answered.get(one, broken) for one in recipients}
-        return {one: it if isinstance(it, Outcome) else broken for one, it in found.items()}
 
     async def _block(
         self, lane: Lane, until: int, failures: int, last: answers.Deferred | None
@@ -443,88 +415,17 @@ class Runner:
             self._blocked.add(lane)  # what is being read now does not know it
             self._by(until)
 
-    # noting
+    # for deadlines
 
-    async def _note(
-        self,
-        lane: Lane,
-        mail: Spooled,
-        outcomes: Mapping[Recipient, Outcome],
-        settlement: Settlement | None = None,
-    ) -> None:
-        """Write down what came of an attempt, again and again until it is written."""
-        while True:
-            try:
-                if settlement is None:
-                    settlement = await self._results.of_attempt(mail, outcomes)
-                await self._spool.settle(mail.queue_id, settlement)
-                break
-            except MailError as error:
-                _log.warn(
-                    "queue {queue_id}: cannot note what came of it: {reason}",
-                    queue_id=mail.queue_id,
-                    reason=error.reason,
-                )
-            except Exception:
-                _log.failure(
-                    "queue {queue_id}: cannot note what came of it", queue_id=mail.queue_id
-                )
-            if not await self._pause():
-                return  # the server stops: the attempt will be repeated
-        for recipient, outcome in settlement.outcomes.items():
-            log_outcome(mail, recipient, outcome)
-            if isinstance(outcome, answers.Deferred) and not settlement.held:
-                self._by(settlement.due)
-        if self.hooks is not None:
-            tell_settled(self.hooks, mail, settlement, lane, int(self._now()))
-
-    async def _pause(self) -> bool:
-        """Wait a while; tell whether the server still runs then."""
-        if not self._open:
-            return False
-        pause = deferLater(self._clock, self._limits.retry, lambda: None)
-        self._pauses.add(pause)
-        try:
-            await pause
-        except CancelledError:
-            return False
-        finally:
-            self._pauses.discard(pause)
-        return self._open
-
-    # deadlines
-
-    async def _look_at_deadlines(self, now: int) -> None:
-        """Warn senders of mails that are late, and give up those whose time is up."""
-        while self._open:
-            mails = await self._spool.overdue(now, _TOGETHER)
-            waiting = [Deferred.fromCoroutine(self._overdue(mail, now)) for mail in mails]
-            for _, result in await DeferredList(waiting, consumeErrors=True):
-                if isinstance(result, Failure):
-                    result.raiseException()
-            if len(mails) < _TOGETHER:
-                break
-
-    async def _overdue(self, mail: Spooled, now: int) -> None:
-        free = tuple(one for one in mail.pending if not self._is_tried(mail, one))
-        mail = replace(mail, pending=free)
-        todo = self._schedule.overdue(mail, now)
-        for one in free:
-            active = self._lanes.get(Lane.of(one.agent, one.recipient.address))
-            if active is not None and one.recipient in todo.bounced:
-                active.forget([mail.queue_id])
-                active.stale = True
-        settlement = await self._results.of_deadline(mail, todo)
-        await self._spool.settle(mail.queue_id, settlement)
-        self._by(todo.deadline)
-        for recipient, outcome in todo.bounced.items():
-            log_outcome(mail, recipient, outcome)
-        if self.hooks is not None:
-            tell_settled(self.hooks, mail, settlement, None, now)
+    def _forget(self, mail: Spooled, one: Pending) -> None:
+        active = self._lanes.get(Lane.of(one.agent, one.recipient.address))
+        if active is not None:
+            active.forget([mail.queue_id])
+            active.stale = True
 
     def _is_tried(self, mail: Spooled, one: Pending) -> bool:
         active = self._lanes.get(Lane.of(one.agent, one.recipient.address))
-        return active is not None and mail.queue_id in active.running
+        return active is not None and mail.queue_id in active.running | active.noting
 
 
 def _log_failure(failure: Failure, queue_id: str) -> None:

@@ -6,6 +6,7 @@ things than names, times and senders, and the count of all lanes.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -67,7 +68,7 @@ def due(
     db: sqlite3.Connection, lane: Lane, now: int, limit: int, without: Collection[str]
 ) -> list[Spooled]:
     """See `IQueueSpool.due`."""
-    marks = ",".join("?" * len(without))
+    left_out = json.dumps(list(without))  # one statement, however many they are
     found: list[Spooled] = []
     for band, order in _BANDS:
         left = limit - sum(len(mail.pending) for mail in found)
@@ -77,9 +78,10 @@ def due(
             f"SELECT {_MAIL}, {_PENDING} FROM recipient r JOIN mail m ON m.id = r.mail"
             " JOIN lane l ON l.id = r.lane"
             " WHERE r.lane = (SELECT id FROM lane WHERE agent = ? AND destination = ?)"
-            f" AND {band} AND r.due <= ? AND m.queue_id NOT IN ({marks})"
+            f" AND {band} AND r.due <= ?"
+            " AND m.queue_id NOT IN (SELECT value FROM json_each(?))"
             f" ORDER BY {order}, r.mail, r.id LIMIT ?",
-            (lane.agent, lane.destination, now, *without, left),
+            (lane.agent, lane.destination, now, left_out, left),
         )
         found += _spooled(rows)
     return found

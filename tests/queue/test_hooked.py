@@ -84,7 +84,10 @@ async def test_tells_all_that_happens(yard: Any) -> None:
     assert ("settled", "q1", {"bob@example.com": "Expanded"}) in hooks.told
     assert ("settled", "q1", {"alice@example.org": "Delivered"}) in hooks.told
     assert ("route", "q1", "mailbox", "") in hooks.told
-    assert hooks.told.index(("queued", "r0001")) < hooks.told.index(("attempt", "r0001"))
+    # a lane that is being read may bring it before its commit is told of
+    assert {("queued", "r0001"), ("attempt", "r0001")} <= {
+        told for told in hooks.told if told[1:] == ("r0001",)
+    }
     assert await yard.found() == {}
 
 

@@ -219,6 +219,62 @@ async def test_settling_is_tried_until_it_works(yard: Any, monkeypatch: pytest.M
 
 
 @pytest_twisted.ensureDeferred
+async def test_others_are_tried_while_outcomes_are_written(
+    yard: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt's place is free when it has ended; what is not written down yet is bounded."""
+    right, gates = yard.spool.settle, [Later[None]() for _ in range(12)]
+    waiting = iter(gates)
+
+    async def settle(*args: Any) -> None:
+        await next(waiting)
+        await right(*args)
+
+    monkeypatch.setattr(yard.spool, "settle", settle)
+    yard.limits = QueueLimits(per_destination=4, first=4)
+    for number in range(12):
+        await yard.accept(f"q{number:02}", ANN)
+    try:
+        await yard.start()
+        await yard.until(lambda: len(yard.relay.tried) >= 4)
+        for _ in range(20):
+            await turn()
+        tried = len(yard.relay.tried)
+    finally:
+        for gate in gates:
+            gate.callback(None)
+    assert 4 <= tried <= 8
+    await yard.rest()
+    assert sorted(name for name, _ in yard.relay.tried) == [f"q{n:02}" for n in range(12)]
+    assert await yard.found() == {}
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_late_do_not_hold_up_the_due(yard: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long time off there are many deadlines: they are looked at between attempts."""
+    yard.relay.answers = {"ann@example.net": Deferred(Reply.of(451, "later", "4.2.0"))}
+    await yard.start()
+    for number in range(250):
+        await yard.accept(f"q{number:03}", ANN)
+    await yard.rest()
+    await yard.stop()
+    yard.clock.advance(yard.schedule.lifetime + 86400)
+    await yard.accept("new", BOB)
+    looks, right = [], yard.spool.overdue
+
+    async def overdue(now: int, limit: int) -> Any:
+        looks.append("new" in [name for name, _ in yard.relay.tried])
+        return await right(now, limit)
+
+    monkeypatch.setattr(yard.spool, "overdue", overdue)
+    await yard.start()
+    await yard.rest()
+    assert len(looks) >= 3
+    assert looks[-1]
+    assert len(await yard.found()) < 250
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_the_operator_does_is_obeyed(yard: Any) -> None:
     """Held mail is not tried though it was in memory; what is released or retried goes on."""
     yard.limits = QueueLimits(attempts=1)
