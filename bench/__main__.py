@@ -12,6 +12,7 @@ from importlib.metadata import version
 from bench import (
     arrival,
     auth,
+    bodies,
     columns,
     dying,
     filters,
@@ -40,6 +41,7 @@ _MEASURES: Mapping[str, Callable[[Options], Iterator[Table]]] = {
     "filters": filters.measure,
     "store": store.measure,
     "postgresql": postgresql.measure,
+    "bodies": bodies.measure,
     "columns": columns.measure,
     "million": million.measure,
     "search": search.measure,

@@ -15,6 +15,7 @@ SUBJECTS = (
     "filters",
     "store",
     "postgresql",
+    "bodies",
     "columns",
     "million",
     "search",
