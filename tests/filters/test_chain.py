@@ -28,7 +28,7 @@ from mailplat.interfaces.filters import (
 )
 from mailplat.interfaces.hooks import Denial
 from mailplat.model.address import Address
-from mailplat.model.envelope import Envelope, Recipient, Sender
+from mailplat.model.envelope import Envelope, Notify, Recipient, Return, Sender
 from mailplat.model.peer import Peer
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import (
@@ -218,6 +218,23 @@ async def test_applies_changes_of_the_envelope() -> None:
     assert one._context.scores == {"spam": 3.5}
     assert one._context.sender == Sender(None)
     assert [r.address for r in one._context.recipients] == [ALICE]
+
+
+@pytest_twisted.ensureDeferred
+async def test_applies_parameters_of_the_envelope() -> None:
+    """What a filter says of reports goes with the address; what it does not say stays."""
+    carol = Address("carol", "example.org")
+    changes = (
+        AddRecipient(carol, frozenset({Notify.NEVER}), "rfc822;b@example.org"),
+        ChangeSender(ALICE, Return.HEADERS),
+        ChangeSender(BOB, envid="x"),
+    )
+    one = chain(saying(Action.CONTINUE, *changes))
+    one._context.sender = Sender(ALICE, 5, envid="y")
+    await one.ask(Stage.SENDER, one._context.sender)
+    assert one._context.sender == Sender(BOB, 5, returned=Return.HEADERS, envid="x")
+    expected = Recipient(carol, frozenset({Notify.NEVER}), "rfc822;b@example.org")
+    assert one._context.recipients[-1] == expected
 
 
 @pytest_twisted.ensureDeferred

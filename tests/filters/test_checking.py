@@ -16,7 +16,9 @@ from mailplat.model.verdict import (
     Action,
     AddHeader,
     AddRecipient,
+    ChangeHeader,
     ChangeSender,
+    InsertHeader,
     RemoveHeader,
     ReplaceBody,
     Score,
@@ -26,6 +28,7 @@ from mailplat.model.verdict import (
 
 BOUNDS = Bounds(changes=10, header_bytes=1000, body_bytes=1000)
 ANY: Any = object()
+ALICE = Address("alice", "example.org")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,17 @@ ANY: Any = object()
         Verdict(changes=(AddHeader("X-Bad\r\nBcc", "v"),)),
         Verdict(changes=(AddHeader("", "v"),)),
         Verdict(changes=(RemoveHeader(ANY),)),
+        Verdict(changes=(InsertHeader("X", b" a\r\nBcc: b"),)),
+        Verdict(changes=(InsertHeader("X Y", b" a"),)),
+        Verdict(changes=(InsertHeader("X", ANY),)),
+        Verdict(changes=(InsertHeader("X", b" a", -1),)),
+        Verdict(changes=(InsertHeader("X", b" a" * 450),) * 2),
+        Verdict(changes=(ChangeHeader("X", 1, b" a\r\n\r\nbody"),)),
+        Verdict(changes=(ChangeHeader("X", ANY, b" a"),)),
+        Verdict(changes=(AddRecipient(ALICE, frozenset({ANY})),)),
+        Verdict(changes=(AddRecipient(ALICE, original="rfc822;a\r\nb"),)),
+        Verdict(changes=(ChangeSender(ALICE, ANY),)),
+        Verdict(changes=(ChangeSender(None, None, "a\nb"),)),
         Verdict(changes=(ReplaceBody(b"x" * 1001),)),
         Verdict(changes=(ReplaceBody(ANY),)),
         Verdict(changes=(ChangeSender(Address("a\r\nRCPT TO:<b", "example.org")),)),

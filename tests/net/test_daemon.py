@@ -12,7 +12,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 
 from mailplat.model.errors import ConfigurationFault, Unavailable
 from mailplat.net.daemon import Daemon, Talk
@@ -202,6 +202,89 @@ async def test_files_need_a_unix_socket(echo: type[Echo], daemon: Daemon) -> Non
             talk.send_file(0, b"x")
         with pytest.raises(Unavailable):
             await talk.send(b"x")
+
+
+@pytest_twisted.ensureDeferred
+async def test_kept_talks(echo: type[Echo], tmp_path: Path) -> None:
+    """What is kept goes on with the next one who comes, but not for ever, and bounded."""
+    clock = Clock()
+    where = f"unix:{tmp_path / 'socket'}"
+    one = Daemon(_Timed(clock), where, connections=2, idle=1, idle_seconds=10)
+    first, second = await one.take(5), await one.take(5)
+    first.memory = "known"
+    first.limit(3, "asking")
+    first.unlimited()
+    assert not clock.getDelayedCalls()
+    await one.give_back(first, keep=True)
+    await one.give_back(second, keep=True)
+    while len(echo.wires) > 1:  # one is kept
+        await deferLater(reactor, 0, int)
+    again = await one.take(5)
+    assert again is first
+    assert again.reused
+    assert again.memory == "known"
+    again.limit(5, "asking")
+    await again.send(b"x")
+    assert await again.some() == b"x"
+    await one.give_back(again, keep=True)
+    new = await one.take(5, new=True)
+    assert not new.reused
+    await one.give_back(new)
+    clock.advance(11)  # nobody came
+    while echo.wires:
+        await deferLater(reactor, 0, int)
+    other = await one.take(5)
+    assert other is not first
+    await one.give_back(other, keep=True)
+    await one.close()
+    assert not clock.getDelayedCalls()
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_spoke_unasked_is_not_kept(echo: type[Echo], tmp_path: Path) -> None:
+    """Neither is one that was closed meanwhile; a phase that takes too long is named."""
+    one = Daemon(reactor, f"unix:{tmp_path / 'socket'}", connections=1, idle=1, name="echo")
+    talk = await one.take(5)
+    await talk.send(b"two")
+    await talk.exactly(1)
+    await one.give_back(talk, keep=True)
+    talk = await one.take(5)
+    assert not talk.reused, "there was something to read"
+    await talk.send(b"x")
+    await talk.exactly(1)
+    await one.give_back(talk, keep=True)
+    echo.wires[-1].abortConnection()
+    while not talk.closed:
+        await deferLater(reactor, 0, int)
+    talk = await one.take(5)
+    assert not talk.reused
+    talk.limit(0.05, "greeting")
+    with pytest.raises(Unavailable) as caught:
+        await talk.some()
+    assert caught.value.reason == "echo: greeting: no answer in 0.05 s"
+    await one.give_back(talk)
+
+
+@pytest_twisted.ensureDeferred
+async def test_hangs_up(echo: type[Echo], daemon: Daemon) -> None:
+    """Goodbyes arrive before the connection is closed."""
+    talk = await daemon.take(5)
+    await talk.send(b"silence")
+    await talk.hang_up(5)
+    await daemon.give_back(talk)
+    while echo.wires:
+        await deferLater(reactor, 0, int)
+    assert echo.heard == [b"silence"]
+
+
+class _Timed:
+    """The reactor, with another clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.seconds, self.callLater = clock.seconds, clock.callLater
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
 
 
 @pytest.mark.parametrize("where", ["", "nowhere", "tcp:"])

@@ -178,6 +178,33 @@ def test_every_refusal_is_told(room: Any) -> None:
     ]
 
 
+def test_lines_that_are_no_commands(room: Any) -> None:
+    """Who is told of refusals gets the line where it was no command, and only there."""
+    lines: list[bytes] = []
+    room.filter = {"deny": lambda _, denial: lines.append(denial.line)}
+    room.connect().say("EHLO c\r\nWHAT is this\r\nMAIL FROM:<x\r\n")
+    assert lines == [b"WHAT is this", b""]
+
+
+@pytest_twisted.ensureDeferred
+async def test_filters_know_our_own_fields(room: Any) -> None:
+    """A mail says how far the fields go that this server put on top of it."""
+    mails: list[Any] = []
+
+    def message(context: Context, mail: Any) -> Verdict:
+        mails.append(mail)
+        return CONTINUE
+
+    room.filter = {"message": message}
+    assert send(room.hello()) == ["250 2.0.0"]
+    (mail,) = mails
+    front, trace = mail.header[: mail.front], mail.header[mail.front : mail.trace]
+    assert front.startswith(b"Return-Path: <c@d.example>\r\n")
+    assert trace.startswith(b"Received: ")
+    assert trace.endswith(b"\r\n")
+    assert mail.header[mail.trace :].startswith(b"Subject: hi\r\n")
+
+
 @pytest.mark.parametrize("stage", [Stage.HEADERS, Stage.MESSAGE])
 def test_refused_messages_are_told(room: Any, stage: Stage) -> None:
     """A message that is refused is told with its filter, once, wherever that said no."""
