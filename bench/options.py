@@ -25,6 +25,7 @@ SUBJECTS = (
     "pop3",
     "smtp",
     "relay",
+    "queue",
     "idle",
     "watched",
     "dying",
