@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from encodings.aliases import aliases
+from functools import lru_cache
 
 __all__ = ["canonical", "decode"]
 
@@ -74,7 +75,12 @@ _CODECS = _known()
 
 def canonical(charset: str) -> str | None:
     """Give Python's name of the codec for a charset, None where there is none."""
-    return _CODECS.get(_key(charset)) if len(charset) <= 64 else None
+    return _codec(charset) if len(charset) <= 64 else None
+
+
+@lru_cache(maxsize=256)
+def _codec(charset: str) -> str | None:
+    return _CODECS.get(_key(charset))
 
 
 def decode(data: bytes, charset: str = "us-ascii") -> str:

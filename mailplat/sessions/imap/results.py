@@ -28,7 +28,7 @@ async def tell_found(state: SessionState, command: Search | Sort, found: Sequenc
     returns = command.returns
     if returns is not None and returns.save:
         selected.view.saved = NumSet.of(_told(returns, found))
-    numbers = found if command.uid else _numbers(selected, found)
+    numbers = found if command.uid else selected.view.select_uids(found).numbers
     highest = None
     if command.enables_condstore and len(found):
         highest = await _highest_modseq(selected, _told(returns, found))
@@ -41,13 +41,6 @@ async def tell_found(state: SessionState, command: Search | Sort, found: Sequenc
         state.conversation.send(_esearch(command, returns, numbers, highest))
     await state.tell_news(expunge=command.tells_expunge)
     state.conversation.ok()
-
-
-def _numbers(selected: Selected, uids: Sequence[int]) -> Sequence[int]:
-    """Give messages in any order their sequence numbers."""
-    chosen = selected.view.select_uids(sorted(uids))
-    by_uid = dict(zip(chosen.uids, chosen.numbers, strict=True))
-    return [by_uid[uid] for uid in uids if uid in by_uid]
 
 
 def _told(returns: SearchReturn | None, found: Sequence[int]) -> Sequence[int]:
