@@ -36,6 +36,9 @@ __all__ = ["DmarcReporting", "Reporter", "make_dmarc_reporting", "report_mail"]
 
 _log = Logger()
 
+_FIRST = 5.0
+"""Seconds after the start within which what is due is sent."""
+
 _AGAIN = 3600.0
 """Seconds after which what could not be sent is tried again."""
 
@@ -103,7 +106,7 @@ class DmarcReporting:
     async def open(self) -> None:
         """Begin to gather; what is due from before is sent soon."""
         await self._results.open()
-        self._timer = self._reactor.callLater(60.0 * self._random(), self._begin)
+        self._timer = self._reactor.callLater(_FIRST * self._random(), self._begin)
 
     async def close(self) -> None:
         """Stop, and write what was gathered."""

@@ -200,8 +200,8 @@ async def test_schedule(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(desk.reporting, "send_due", send_due)
     await desk.reporting.open()
-    desk.clock.pump([30.0, DAY / 2 - 30, 1800.0, 3599.0, 1.0])
-    assert sent == [MIDNIGHT + DAY / 2 + 30, MIDNIGHT + DAY + 1800, MIDNIGHT + DAY + 5400]
+    desk.clock.pump([2.5, DAY / 2 - 2.5, 1800.0, 3599.0, 1.0])
+    assert sent == [MIDNIGHT + DAY / 2 + 2.5, MIDNIGHT + DAY + 1800, MIDNIGHT + DAY + 5400]
     await desk.reporting.close()
     assert not desk.clock.getDelayedCalls()
 
