@@ -406,12 +406,20 @@ class RelayAgent:
         except BaseException as error:
             channel.abort()
             if isinstance(error, TLSFailed):
-                self._note(demand, tls, host, address, "validation-failure")
+                self._note(demand, tls, host, address, channel, "validation-failure")
             raise
-        self._note(demand, tls, host, address, "" if secured else "starttls-not-supported")
+        self._note(demand, tls, host, address, channel, "" if secured else "starttls-not-supported")
         return channel
 
-    def _note(self, demand: Demand, tls: ClientTLS, host: str, address: str, result: str) -> None:
+    def _note(
+        self,
+        demand: Demand,
+        tls: ClientTLS,
+        host: str,
+        address: str,
+        channel: SmtpChannel,
+        result: str,
+    ) -> None:
         """Take note of a session under a published policy, or none."""
         if self._notes is None or demand.applied is None:
             return
@@ -420,7 +428,14 @@ class RelayAgent:
             result, why = tls.flaw.kind.value, tls.flaw.text
         elif demand.misnamed and not result:
             result, why = "validation-failure", "not in the policy"
-        self._notes.note(demand.applied, result, host=host, address=address, why=why)
+        self._notes.note(
+            demand.applied,
+            result,
+            host=host,
+            address=address,
+            source=channel.local_address,
+            why=why,
+        )
 
 
 async def _log_in(

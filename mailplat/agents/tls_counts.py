@@ -44,9 +44,10 @@ _SCHEMA = (
         result TEXT NOT NULL,
         host TEXT NOT NULL,
         address TEXT NOT NULL,
+        source TEXT NOT NULL,
         why TEXT NOT NULL,
         count INTEGER NOT NULL,
-        PRIMARY KEY (day, domain, kind, policy, result, host, address, why)
+        PRIMARY KEY (day, domain, kind, policy, result, host, address, source, why)
     ) STRICT, WITHOUT ROWID
     """,
     """
@@ -60,9 +61,10 @@ _SCHEMA = (
 )
 _UPDATE = (
     "UPDATE tls_session SET count = count + ? WHERE day = ? AND domain = ? AND kind = ?"
-    " AND policy = ? AND result = ? AND host = ? AND address = ? AND why = ?"
+    " AND policy = ? AND result = ? AND host = ? AND address = ?"
+    " AND source = ? AND why = ?"
 )
-_INSERT = "INSERT INTO tls_session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO tls_session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class _Counted(NamedTuple):
@@ -73,6 +75,7 @@ class _Counted(NamedTuple):
     result: str
     host: str
     address: str
+    source: str
     why: str
 
 
@@ -119,7 +122,14 @@ class TLSCounts:
         await self.flush()
 
     def note(
-        self, applied: Applied, result: str, *, host: str = "", address: str = "", why: str = ""
+        self,
+        applied: Applied,
+        result: str,
+        *,
+        host: str = "",
+        address: str = "",
+        source: str = "",
+        why: str = "",
     ) -> None:
         """See `TLSNotes.note`."""
         domain = ascii_domain(applied.domain)
@@ -132,7 +142,7 @@ class TLSCounts:
             policy = json.dumps([applied.lines, applied.hosts])
             self._policies[applied] = policy
         day = int(self._now()) // DAY * DAY
-        told = (host, address, why[:200]) if result else ("", "", "")
+        told = (host, address, source, why[:200]) if result else ("", "", "", "")
         counted = _Counted(day, domain, applied.kind.value, policy, result, *told)
         if counted not in self._fresh and len(self._fresh) >= self._most:
             return
@@ -199,16 +209,16 @@ class TLSCounts:
     def _sessions(self, day: int, domain: str) -> list[PolicySessions]:
         with self._database() as database:
             rows = database.execute(
-                "SELECT kind, policy, result, host, address, why, count FROM tls_session"
+                "SELECT kind, policy, result, host, address, source, why, count FROM tls_session"
                 " WHERE day = ? AND domain = ? ORDER BY kind, policy, count DESC",
                 (day, domain),
             ).fetchall()
         good: Counter[tuple[str, str]] = Counter()
         failed: dict[tuple[str, str], list[FailedSessions]] = {}
-        for kind, policy, result, host, address, why, count in rows:
+        for kind, policy, result, host, address, source, why, count in rows:
             found = failed.setdefault((kind, policy), [])
             if result:
-                found.append(FailedSessions(result, host, address, why, count))
+                found.append(FailedSessions(result, host, address, source, why, count))
             else:
                 good[kind, policy] += count
         told = []

@@ -38,7 +38,14 @@ class TLSNotes(Protocol):
     """Takes note of sessions."""
 
     def note(
-        self, applied: Applied, result: str, *, host: str = "", address: str = "", why: str = ""
+        self,
+        applied: Applied,
+        result: str,
+        *,
+        host: str = "",
+        address: str = "",
+        source: str = "",
+        why: str = "",
     ) -> None:
         """Note a session with an exchanger, or that there could be none; returns at once.
 
@@ -47,5 +54,6 @@ class TLSNotes(Protocol):
             result: Why it failed, in a word of RFC 8460 §4.3; ``""`` for success.
             host: The exchanger.
             address: Its address.
+            source: Ours.
             why: More on a failure, for people.
         """

@@ -52,6 +52,7 @@ class FailedSessions:
         result: Why, in a word of §4.3.
         host: The exchanger; ``""`` if it came not so far.
         address: Its address.
+        source: Ours.
         why: More, for people.
         count: How many.
     """
@@ -59,6 +60,7 @@ class FailedSessions:
     result: str
     host: str
     address: str
+    source: str
     why: str
     count: int
 
@@ -151,6 +153,7 @@ class TLSReport:
 def _failed(one: FailedSessions) -> dict[str, Any]:
     told = {
         "result-type": one.result,
+        "sending-mta-ip": one.source,
         "receiving-mx-hostname": one.host,
         "receiving-ip": one.address,
         "failure-reason-code": one.why,

@@ -238,6 +238,11 @@ class SmtpChannel:
         return self._conversation.offers
 
     @property
+    def local_address(self) -> str:
+        """Our own IP address on this connection; ``""`` before there is one."""
+        return "" if self._link is None else self._link.peer.local_address
+
+    @property
     def transfers(self) -> int:
         """How many mails were handed over, well or not."""
         return self._conversation.transfers

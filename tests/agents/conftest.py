@@ -33,12 +33,21 @@ class Notes:
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, str, str]] = []
+        self.sources: list[str] = []
 
     def note(
-        self, applied: Applied, result: str, *, host: str = "", address: str = "", why: str = ""
+        self,
+        applied: Applied,
+        result: str,
+        *,
+        host: str = "",
+        address: str = "",
+        source: str = "",
+        why: str = "",
     ) -> None:
         """See `TLSNotes.note`."""
         self.taken.append((applied.kind.value, result, host))
+        self.sources.append(source)
 
 
 class Relayed:

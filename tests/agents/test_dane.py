@@ -62,6 +62,7 @@ async def test_the_wrong_certificate(relayed: Any) -> None:
     assert await relayed.send() == UNTRUSTED
     assert server.commands == ["EHLO me.example", "STARTTLS"]
     assert relayed.notes.taken == [("tlsa", "validation-failure", "mx.dest.example")]
+    assert relayed.notes.sources == ["127.0.0.1"]
     relayed.names.mx("dest.example", "mx.dest.example", "b.dest.example")
     relayed.names.a("b.dest.example", "192.0.2.2")
     relayed.names.sign("b.dest.example", "_25._tcp.b.dest.example")

@@ -100,7 +100,14 @@ def world(tmp_path: Path) -> Iterator[World]:
 def three(counts: TLSCounts) -> None:
     """Count three sessions."""
     counts.note(STS, "", host="mx.dest.example", address="192.0.2.1")
-    counts.note(STS, "certificate-expired", host="mx.dest.example", address="192.0.2.1", why="old")
+    counts.note(
+        STS,
+        "certificate-expired",
+        host="mx.dest.example",
+        address="192.0.2.1",
+        source="::1",
+        why="old",
+    )
     counts.note(NONE, "")
 
 
@@ -125,7 +132,11 @@ async def test_counted(world: World) -> None:
             ("version: STSv1",),
             ("mx.dest.example",),
             3,
-            (FailedSessions("certificate-expired", "mx.dest.example", "192.0.2.1", "old", 3),),
+            (
+                FailedSessions(
+                    "certificate-expired", "mx.dest.example", "192.0.2.1", "::1", "old", 3
+                ),
+            ),
         ),
     ]
 

@@ -38,10 +38,15 @@ REPORT = TLSReport(
             5326,
             (
                 FailedSessions(
-                    "certificate-expired", "mx1.mail.company-y.example", "192.0.2.1", "", 100
+                    "certificate-expired",
+                    "mx1.mail.company-y.example",
+                    "192.0.2.1",
+                    "192.0.2.9",
+                    "",
+                    100,
                 ),
                 FailedSessions(
-                    "starttls-not-supported", "mx2.example", "2001:db8::1", "x\r\ny", 200
+                    "starttls-not-supported", "mx2.example", "2001:db8::1", "", "x\r\ny", 200
                 ),
             ),
         ),
@@ -78,6 +83,7 @@ def test_report() -> None:
     }
     assert first["failure-details"][0] == {
         "result-type": "certificate-expired",
+        "sending-mta-ip": "192.0.2.9",
         "receiving-mx-hostname": "mx1.mail.company-y.example",
         "receiving-ip": "192.0.2.1",
         "failed-session-count": 100,
