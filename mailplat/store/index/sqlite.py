@@ -189,6 +189,7 @@ class SQLiteDatabase:
         cache_bytes: Memory for pages, for each connection.
         checkpoint_bytes: Size of the log ahead at which a commit moves it into the file.
         page_bytes: Size of a page of a new file.
+        remedy: What an operator may do if the file is damaged.
     """
 
     def __init__(
@@ -199,6 +200,7 @@ class SQLiteDatabase:
         cache_bytes: int = 16 << 20,
         checkpoint_bytes: int = 16 << 20,
         page_bytes: int = 4096,
+        remedy: str = "choose another path, or restore it from a backup",
     ) -> None:
         self.dialect: Dialect = SQLITE
         self.name = f"sqlite:{path}"
@@ -208,6 +210,7 @@ class SQLiteDatabase:
         self._cache_bytes = cache_bytes
         self._checkpoint_bytes = checkpoint_bytes
         self._page_bytes = page_bytes
+        self._remedy = remedy
 
     def create(self) -> None:
         """See `Database.create`."""
@@ -225,8 +228,8 @@ class SQLiteDatabase:
                 self._create_schema()
         except Corrupt as error:
             raise ConfigurationFault(
-                f"{self.path} is no SQLite database, or a damaged one: choose another path, or "
-                f"restore it from a backup ({error.reason})"
+                f"{self.path} is no SQLite database, or a damaged one: {self._remedy} "
+                f"({error.reason})"
             ) from error
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:

@@ -20,6 +20,11 @@ from mailplat.store.maildir.layout import Layout
 
 __all__ = ["maildir_store"]
 
+_REMEDY = (
+    "restore it from a backup, or move it away with the files beside it that begin with its name: "
+    "then it is made anew from the mail, with new UIDs, and all clients fetch it again"
+)
+
 
 def maildir_store(
     argument: str,
@@ -43,7 +48,7 @@ def maildir_store(
     if not argument:
         raise ConfigurationFault("maildir: wants a directory, as in maildir:/var/mail")
     root = os.path.abspath(os.path.join(settings.directory, argument))
-    database = SQLiteDatabase(Path(Layout(root).index))
+    database = SQLiteDatabase(Path(Layout(root).index), remedy=_REMEDY)
     connect = partial(database.connect, writes=False)
     bodies = MaildirBodies(root, settings.reactor, connect, limits, disk)
     return IndexedStore(database, bodies, settings, index_limits)

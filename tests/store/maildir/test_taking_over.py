@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_twisted
 
 from mailplat.interfaces.store import BodyRange, Column, IHome, IMailbox, Target
+from mailplat.model.errors import ConfigurationFault
 from mailplat.model.flags import flag_names
 from mailplat.model.numset import NumSet
 from mailplat.testing.mails import mail, new_message
+from mailplat.testing.turns import until
 
 if TYPE_CHECKING:
     from tests.store.maildir.conftest import Maildirs
@@ -188,5 +193,61 @@ async def test_a_deleted_mailbox_is_readable_to_its_viewers(maildirs: Maildirs) 
     answers = await mailbox.bodies([BodyRange(uid, 0, 1 << 20) for uid in (1, 2, 3)])
     assert answers == [mail(0), mail(1), mail(2)]
     mailbox.close()
+    # what is not done before the store is closed is done when it is opened
+    await until(lambda: not list((maildirs.root / ".mailplat" / "dead").iterdir()))
     await maildirs.close(store)
-    assert list((maildirs.root / ".mailplat" / "dead").iterdir()) == []
+
+
+def noise_at_the_start(index: Path) -> None:
+    """Exchange the header."""
+    index.write_bytes(os.urandom(100) + index.read_bytes()[100:])
+
+
+def noise_in_pages(index: Path) -> None:
+    """Exchange the beginnings of all pages but the first two."""
+    data = bytearray(index.read_bytes())
+    for start in range(8192, len(data), 4096):
+        data[start : start + 200] = os.urandom(200)
+    index.write_bytes(data)
+
+
+def half(index: Path) -> None:
+    """Cut the file."""
+    os.truncate(index, index.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [noise_at_the_start, noise_in_pages, half])
+@pytest_twisted.ensureDeferred
+async def test_a_damaged_index(maildirs: Maildirs, damage: Callable[[Path], None]) -> None:
+    """It is refused with the remedy, and the remedy works: all mail is there under new UIDs."""
+    store = await maildirs.open()
+    for number in range(20):
+        await store.deliver(new_message(mail(number)), [Target(ALICE)])
+    before = await look(await store.open_home(ALICE))
+    await maildirs.close(store)
+    directory = maildirs.root / ".mailplat"
+    damage(directory / "index.sqlite")
+    with pytest.raises(ConfigurationFault) as caught:
+        await maildirs.open()
+    maildirs.opened.clear()
+    assert f"{directory}/index.sqlite" in caught.value.reason
+    assert "move it away" in caught.value.reason
+    for file in directory.glob("index.sqlite*"):
+        file.rename(maildirs.root.parent / file.name)
+    store = await maildirs.open()
+    after = await look(await store.open_home(ALICE))
+    assert sorted(after[2].values()) == sorted(before[2].values())
+    await maildirs.close(store)
+
+
+@pytest_twisted.ensureDeferred
+async def test_noise_behind_the_log(maildirs: Maildirs) -> None:
+    """A log ahead that is no log, or ends in the middle of a transaction, harms nothing."""
+    store = await maildirs.open()
+    await store.deliver(new_message(mail(1)), [Target(ALICE)])
+    before = await look(await store.open_home(ALICE))
+    await maildirs.close(store)
+    (maildirs.root / ".mailplat/index.sqlite-wal").write_bytes(os.urandom(50_000))
+    store = await maildirs.open()
+    assert await look(await store.open_home(ALICE)) == before
+    await maildirs.close(store)
