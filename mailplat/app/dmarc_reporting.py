@@ -19,18 +19,17 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from mailplat.app.assembly import Parts
-from mailplat.app.filtering import CurrentFiltering
+from mailplat.app.filtering import CurrentFiltering, dmarc_sender
 from mailplat.app.own_mail import OwnMail
 from mailplat.filters.dmarc_results import DmarcResults, Gathered
 from mailplat.interfaces.resolver import IResolver
 from mailplat.message import headers
 from mailplat.message.auth.dmarc_destinations import ReportAddress, confirmed, report_addresses
 from mailplat.message.auth.dmarc_report import AggregateReport, file_name, packed
-from mailplat.message.auth.lookups import ascii_domain
 from mailplat.message.auth.organisations import organisation
 from mailplat.message.dates import rfc5322_date
 from mailplat.model.address import Address
-from mailplat.model.errors import ConfigurationFault, MailError
+from mailplat.model.errors import MailError
 
 __all__ = ["DmarcReporting", "Reporter", "make_dmarc_reporting", "report_mail"]
 
@@ -153,11 +152,19 @@ class DmarcReporting:
                     domain=domain,
                     reason=error.reason,
                 )
-                done = self._now() - begin > _INTERVALS * self._results.interval
+                done = self._too_late(begin)
+            except CancelledError:
+                raise
+            except Exception:  # the others get theirs
+                _log.failure("report on DMARC to {domain} cannot be made", domain=domain)
+                done = self._too_late(begin)
             if done:
                 await self._results.forget(begin, domain)
             left = left or not done
         return left
+
+    def _too_late(self, begin: int) -> bool:
+        return self._now() - begin > _INTERVALS * self._results.interval
 
     async def _send(self, begin: int, domain: str) -> bool:
         gathered, reporter = await self._results.gathered(begin, domain), self._reporter
@@ -197,23 +204,13 @@ class DmarcReporting:
 
 
 def make_dmarc_reporting(parts: Parts, filters: CurrentFiltering) -> list[DmarcReporting]:
-    """Make what sends reports, if the configuration says so.
-
-    Raises:
-        ConfigurationFault: `dmarc.sender` is not an address.
-    """
+    """Make what sends reports, if the configuration says so."""
     options, results = parts.configuration.dmarc, parts.filtering.shared.dmarc_results
     if results is None:
         return []
-    domain = parts.configuration.server.domains[0]
-    local, at, host = options.sender.rpartition("@")
-    if options.sender and (not at or not local or ascii_domain(host) is None):
-        raise ConfigurationFault(
-            f"dmarc.sender: {options.sender!r} is not an address; write dmarc@{domain}"
-        )
     reporter = Reporter(
         parts.hostname,
-        Address(local, host) if options.sender else Address("postmaster", domain),
+        dmarc_sender(parts.configuration),
         options.organization or parts.hostname,
         options.contact,
         options.max_size,

@@ -26,6 +26,9 @@ from mailplat.filters.threads import FilterThreads
 from mailplat.filters.watchdog import Watchdog
 from mailplat.interfaces.plugins import FilterSettings
 from mailplat.interfaces.policy_table import IPolicyTable
+from mailplat.message.auth.lookups import ascii_domain
+from mailplat.model.address import Address
+from mailplat.model.errors import ConfigurationFault
 from mailplat.model.verdict import Action
 
 __all__ = ["CurrentFiltering", "Filtering", "SharedFiltering", "make_filtering", "make_shared"]
@@ -146,16 +149,34 @@ def make_shared(
 
 
 def make_dmarc_results(configuration: Configuration, reactor: Any) -> DmarcResults | None:
-    """Make what gathers results of DMARC; None where no reports are sent."""
+    """Make what gathers results of DMARC; None where no reports are sent.
+
+    Raises:
+        ConfigurationFault: Nobody could send them.
+    """
     options = configuration.dmarc
     if not options.reports:
         return None
+    dmarc_sender(configuration)
     return DmarcResults(
         reactor,
         configuration.server.data_directory / "dmarc.sqlite",
         interval=int(options.interval),
         max_rows=options.max_rows,
     )
+
+
+def dmarc_sender(configuration: Configuration) -> Address:
+    """Give the address that reports on DMARC come from.
+
+    Raises:
+        ConfigurationFault: `dmarc.sender` is not an address.
+    """
+    said, domain = configuration.dmarc.sender, configuration.server.domains[0]
+    local, _, host = said.rpartition("@")
+    if said and (not local or ascii_domain(host) is None):
+        raise ConfigurationFault(f"dmarc.sender: {said!r} is not an address; write dmarc@{domain}")
+    return Address(local, host) if said else Address("postmaster", domain)
 
 
 def make_filtering(

@@ -13,7 +13,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import Clock
 
-from mailplat.app.dmarc_reporting import DmarcReporting, Reporter, make_dmarc_reporting
+from mailplat.app.dmarc_reporting import DmarcReporting, Reporter
+from mailplat.app.filtering import dmarc_sender
 from mailplat.app.own_mail import OwnMail
 from mailplat.app.parts import make_filter
 from mailplat.config.sections.dmarc import DMARCOptions
@@ -31,6 +32,7 @@ from mailplat.model.envelope import Notify
 from mailplat.model.errors import ConfigurationFault, Unavailable
 from mailplat.testing.domain_keys import domain_key
 from mailplat.testing.fakes import KnownNames
+from mailplat.testing.strict import LoggedErrors
 
 DAY = 86_400
 MIDNIGHT = 20_000 * DAY
@@ -206,27 +208,38 @@ async def test_schedule(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not desk.clock.getDelayedCalls()
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_report_that_cannot_be_made(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors
+) -> None:
+    """It holds up no other one."""
+    await desk.results.open()
+    desk.note("mailto:r@d.example")
+    desk.note("mailto:r@e.example", "e.example")
+    gathered = desk.results.gathered
+
+    async def broken(begin: int, domain: str) -> Any:
+        return await gathered(begin, domain) if domain == "e.example" else 1 / 0
+
+    monkeypatch.setattr(desk.results, "gathered", broken)
+    assert await desk.next_day()
+    assert [str(one.envelope.recipients[0].address) for one in desk.spool.mails] == ["r@e.example"]
+    assert len(logged_errors.flush(ZeroDivisionError)) == 1
+    await desk.results.close()
+
+
 def test_sender() -> None:
     """The sender has to be an address; without one it is the postmaster."""
 
-    def made(sender: str) -> Any:
-        configuration = SimpleNamespace(
-            dmarc=DMARCOptions(reports=True, sender=sender),
+    def sender(said: str) -> str:
+        configuration: Any = SimpleNamespace(
+            dmarc=DMARCOptions(reports=True, sender=said),
             server=SimpleNamespace(domains=("example.org",)),
         )
-        parts: Any = SimpleNamespace(
-            configuration=configuration,
-            filtering=SimpleNamespace(shared=SimpleNamespace(dmarc_results=object())),
-            hostname="mx.example.org",
-            spool=None,
-            routes=None,
-            queue_ids=None,
-            reactor=None,
-            now=None,
-            resolver=None,
-        )
-        return make_dmarc_reporting(parts, SimpleNamespace(filtering=None))  # type: ignore[arg-type]
+        return str(dmarc_sender(configuration))
 
-    assert len(made("")) == len(made("r@example.org")) == 1
-    with pytest.raises(ConfigurationFault, match=r"write dmarc@example\.org"):
-        made("example.org")
+    assert sender("") == "postmaster@example.org"
+    assert sender("r@example.net") == "r@example.net"
+    for said in ("example.org", "@example.org", "r@", "r@x..y"):
+        with pytest.raises(ConfigurationFault, match=r"write dmarc@example\.org"):
+            sender(said)
