@@ -21,7 +21,7 @@ from mailplat.interfaces.net import IAccountConnections, ILink, ILoginIntervals
 from mailplat.interfaces.store import BodyRange, Column, IHomeLease, IMailbox, IStore
 from mailplat.model.account import Account
 from mailplat.model.credentials import Credentials
-from mailplat.model.errors import Corrupt, Expunged
+from mailplat.model.errors import Corrupt, Expunged, Unavailable
 from mailplat.model.flags import FlagAction
 from mailplat.model.mailbox import INBOX
 from mailplat.model.numset import NumSet
@@ -202,10 +202,10 @@ class Pop3Session:
         numbers = self._window(number) if number == self._last + 1 else [number]
         try:
             contents = await self._bodies(numbers)
-        except Corrupt:
+        except (Corrupt, Unavailable):
             if len(numbers) == 1:
                 raise
-            # one of them is damaged; whichever it is, it spoils only its own answer
+            # one of them is damaged or out of reach; whichever, it spoils only its own answer
             contents = await self._bodies([number])
         for other, content in zip(numbers[1:], contents[1:], strict=False):
             if content is not None:

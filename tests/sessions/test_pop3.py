@@ -372,8 +372,11 @@ async def test_reads_ahead_in_one_call(room: Room) -> None:
     assert home.account == "alice@example.org"
 
 
+@pytest.mark.parametrize(
+    ("error", "code"), [(Corrupt("checksum"), b"SYS/PERM"), (Unavailable("down"), b"SYS/TEMP")]
+)
 @pytest_twisted.ensureDeferred
-async def test_damage_spoils_one_answer(room: Room) -> None:
+async def test_damage_spoils_one_answer(room: Room, error: Exception, code: bytes) -> None:
     """Of messages read together a damaged one fails alone; one that is gone is said to be."""
     await room.fill()
     client = await room.client().log_in()
@@ -383,13 +386,13 @@ async def test_damage_spoils_one_answer(room: Room) -> None:
 
     async def damaged(ranges: Sequence[BodyRange]) -> Sequence[bytes | None]:
         if any(one.uid == bad for one in ranges):
-            raise Corrupt("checksum")
+            raise error
         found: Sequence[bytes | None] = await bodies(ranges)
         return found
 
     mailbox.bodies = damaged
     assert await client.say(b"RETR 1\r\n") == wire(MESSAGES[0])
-    assert (await client.say(b"RETR 2\r\n")).startswith(b"-ERR [SYS/PERM] ")
+    assert (await client.say(b"RETR 2\r\n")).startswith(b"-ERR [" + code + b"] ")
     assert await client.say(b"RETR 3\r\n") == wire(MESSAGES[2])
 
     async def gone(ranges: Sequence[BodyRange]) -> Sequence[bytes | None]:
