@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from mailplat.config.options import Configuration
-from mailplat.config.values import split_part
+from mailplat.config.values import PartText, split_part
 from mailplat.interfaces.agents import IDeliveryAgent, IVerifyingAgent
 from mailplat.interfaces.policy_table import IPolicyTable
 from mailplat.interfaces.routes import IRoutes, Remote
@@ -21,7 +23,7 @@ from mailplat.store.policy.memory import MemoryPolicyTable
 from mailplat.store.policy.sqlite import SQLitePolicyDatabase
 from mailplat.store.policy.table import DatabasePolicyTable, TableLimits
 
-__all__ = ["NextServers", "make_policy_table"]
+__all__ = ["NextServers", "forgetful", "make_policy_table"]
 
 _TAKEN = Reply.of(250, "The next server takes mail for it", "2.1.5")
 _POSTGRESQL = "sql:postgresql:"
@@ -42,6 +44,12 @@ def make_policy_table(
         return made
     limits = TableLimits(options.max_entries, options.sweep, options.max_waiting, options.max_batch)
     return DatabasePolicyTable(_database(configuration, prefix, argument), reactor, now, limits)
+
+
+def forgetful(configuration: Configuration) -> Configuration:
+    """Let filters remember in memory alone: for trials, which leave nothing behind."""
+    table = evolve(configuration.policy_table, use=PartText("memory:"))
+    return evolve(configuration, policy_table=table)
 
 
 def _database(configuration: Configuration, prefix: str, argument: str) -> PolicyDatabase:

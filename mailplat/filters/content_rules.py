@@ -122,7 +122,7 @@ class ContentRulesFilter:
         settings: The threads.
 
     Raises:
-        ConfigurationFault: A pattern cannot be read, or RE2 is not there.
+        ConfigurationFault: There is no rule, a pattern cannot be read, or RE2 is not there.
     """
 
     stages = (Stage.MESSAGE,)
@@ -130,6 +130,8 @@ class ContentRulesFilter:
     def __init__(
         self, name: str, argument: str, options: ContentRulesOptions, settings: FilterSettings
     ) -> None:
+        if not options.rules:
+            raise ConfigurationFault("content_rules: name a rule in [[filter.options.rules]]")
         self.name = name
         self._rules = [_compiled(rule) for rule in options.rules]
         self._most = options.max_text

@@ -237,7 +237,7 @@ class DnsListsFilter:
         settings: The resolver and the clock.
 
     Raises:
-        ConfigurationFault: There is no resolver, or a code cannot be read.
+        ConfigurationFault: There is no resolver or no list, or a code cannot be read.
     """
 
     stages = (Stage.SENDER,)
@@ -248,6 +248,8 @@ class DnsListsFilter:
     ) -> None:
         if settings.resolver is None:
             raise ConfigurationFault("dns_lists needs the DNS, and there is no resolver")
+        if not options.lists:
+            raise ConfigurationFault("dns_lists: name a list in [[filter.options.lists]]")
         self.name = name
         self.lists = [_List(one, options, settings.now) for one in options.lists]
         self._options = options

@@ -138,7 +138,7 @@ class RateLimitsFilter:
         settings: The clock, and the policy table.
 
     Raises:
-        ConfigurationFault: Counts are to be shared, and there is nothing to share.
+        ConfigurationFault: There is no limit, or nothing to share counts by.
     """
 
     stages = (Stage.SENDER, Stage.RECIPIENT)
@@ -148,6 +148,8 @@ class RateLimitsFilter:
     ) -> None:
         if options.shared and settings.policy is None:
             raise ConfigurationFault("rate_limits: shared needs the policy table: there is none")
+        if not options.limits:
+            raise ConfigurationFault("rate_limits: name a limit in [[filter.options.limits]]")
         self.name = name
         self._options = options
         self._now = settings.now

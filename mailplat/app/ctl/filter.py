@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import evolve
 
 from mailplat.config.load import load
-from mailplat.config.values import PartText
 from mailplat.model.account import Account
 from mailplat.model.address import Address
 
@@ -75,10 +73,9 @@ def test(
     from mailplat.app.ctl.running import run
     from mailplat.app.ctl.trial import Trial
     from mailplat.app.parts import check_part
+    from mailplat.app.remembering import forgetful
 
-    configuration = load(file, check_part=check_part)
-    table = evolve(configuration.policy_table, use=PartText("memory:"))
-    parts = assemble(evolve(configuration, policy_table=table), reactor)
+    parts = assemble(forgetful(load(file, check_part=check_part)), reactor)
     names = [one.name for one in parts.listeners]
     if listener not in names:
         raise click.UsageError(f"there is no listener {listener!r}, but {', '.join(names)}")

@@ -58,7 +58,7 @@ def command(
     """Hold a whole dialogue with what the configuration makes, in process and without a network.
 
     Routes, accounts and filters are the real ones; filters that ask other servers do ask them.
-    Nothing is stored, queued or sent: what would have been is told below the transcript.
+    Nothing is stored, queued, sent or remembered: what would have been is told below it.
 
     \b
     Example:
@@ -70,12 +70,13 @@ def command(
     from mailplat.app.ctl import running
     from mailplat.app.ctl.rehearsal import Rehearsal, rehearse
     from mailplat.app.parts import check_part
+    from mailplat.app.remembering import forgetful
 
     try:
         address = str(ip_address(ip))
     except ValueError:
         raise click.UsageError(f"{ip!r} is no IP address") from None
-    parts = assemble(load(file, check_part=check_part), reactor)
+    parts = assemble(forgetful(load(file, check_part=check_part)), reactor)
     names = [one.name for one in parts.listeners if one.protocol in _SMTP]
     if listener not in names:
         raise click.UsageError(f"no listener takes mail as {listener!r}, but {', '.join(names)}")

@@ -8,14 +8,20 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from mailplat.filters.access_list import read_lines
+from mailplat.interfaces.filters import Mail
+from mailplat.message import headers
 from mailplat.model.address import Address
+from mailplat.model.envelope import Envelope, Sender
 from mailplat.model.errors import ConfigurationFault, Unavailable
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import Action
+from mailplat.spool.intake import MemoryBody
 from mailplat.testing.strict import LoggedErrors
 from mailplat.testing.turns import started
 
@@ -181,6 +187,41 @@ def test_no_pattern(server: Any) -> None:
     for pattern in ("(", "(?=a)", r"(a)\1"):
         with pytest.raises(ConfigurationFault, match="no pattern of RE2"):
             server("content_rules:", rule("body", pattern))
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_any_message(server: Any, header: bytes, body: bytes) -> None:
+    """Whatever strangers write, there is an answer."""
+    made = server(
+        "content_rules:",
+        {
+            "rules": [
+                *rule("header", "x", field="*", action="tag")["rules"],
+                *rule("body", "y", action="tag")["rules"],
+                *rule("attachment", "z", action="tag")["rules"],
+            ]
+        },
+    )
+    for between in (
+        b"\r\n\r\n",
+        b'\r\nContent-Type: text/plain; charset=utf-16; name="\xff"\r\n\r\n',
+    ):
+        whole = b"Subject: =?utf-8?b?7aCA?= " + header + between + body
+        start, _ = headers.split(whole)
+        mail = Mail("q", Envelope(Sender(None), ()), start, MemoryBody(whole))
+        verdict: Any = started(made.filter.verdict(mail)).result
+        assert verdict.action is Action.CONTINUE
+
+
+def test_nothing_to_do(server: Any) -> None:
+    """A filter without a table is a mistake, and told."""
+    for use in ("content_rules:", "dns_lists:", "rate_limits:"):
+        with pytest.raises(ConfigurationFault, match=r"filter\.options"):
+            server(use)
 
 
 class Next:
