@@ -20,13 +20,13 @@ from mailplat.filters.dkim_sign import read_signers
 from mailplat.interfaces.resolver import IResolver
 from mailplat.message.auth.dkim_signing import Signer
 from mailplat.message.auth.dmarc import read_record
-from mailplat.message.auth.keys import KeyFault, key_record
+from mailplat.message.auth.keys import KeyFault, key_record, load_private_key
 from mailplat.message.auth.result import Result
 from mailplat.message.auth.spf import Client, check
 from mailplat.message.auth.spf_record import select_records
-from mailplat.model.errors import Unavailable
+from mailplat.model.errors import ConfigurationFault, Unavailable
 
-__all__ = ["DomainRecord", "Found", "Seen", "check_key", "domain_records", "signers_of"]
+__all__ = ["KEYS", "DomainRecord", "Found", "Seen", "check_key", "domain_records", "signers_of"]
 
 _SERVICES = {
     ListenerProtocol.SUBMISSIONS: "submissions",
@@ -37,6 +37,9 @@ _SERVICES = {
     ListenerProtocol.POP3: "pop3",
 }
 """The services that clients look for (RFC 6186 §3, RFC 8314 §5.1), the best first."""
+
+KEYS = "dkim"
+"""The folder of the data directory in which keys are made: ``DOMAIN.SELECTOR.pem``."""
 
 _SIGNS = ("dkim_sign", "arc_seal")
 _PORT = re.compile(r":(?:port=)?([0-9]+)")
@@ -92,7 +95,7 @@ class DomainRecord:
 
 
 def signers_of(configuration: Configuration, domain: str) -> Sequence[Signer]:
-    """Find the keys that the configuration's filters sign or seal with for a domain.
+    """Find the keys of a domain: those of filters that sign or seal, and those in `KEYS`.
 
     Raises:
         ConfigurationFault: One cannot be read.
@@ -103,6 +106,14 @@ def signers_of(configuration: Configuration, domain: str) -> Sequence[Signer]:
         if prefix in _SIGNS:
             signers = read_signers(argument, str(configuration.server.data_directory), prefix)
             found.update({signer.selector: signer for signer in signers.get(domain, ())})
+    folder = configuration.server.data_directory / KEYS
+    for path in sorted(folder.glob(f"{domain}.*.pem")):  # made, and perhaps not in use yet
+        selector = path.name.removeprefix(f"{domain}.").removesuffix(".pem")
+        if "." not in selector and selector not in found:
+            try:
+                found[selector] = Signer(domain, selector, load_private_key(path.read_bytes()))
+            except KeyFault as fault:
+                raise ConfigurationFault(f"{path}: {fault}") from None
     return list(found.values())
 
 

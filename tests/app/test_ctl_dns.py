@@ -96,6 +96,8 @@ async def test_new_keys(desk: Desk) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         record = load_private_key(path.read_bytes()).record
         assert record[:200] in made.output
+    before = await desk("dkim", "check", "example.org")
+    assert before.output.count("missing") == 2
     desk.write(made.output[made.output.index("[[filter]]") :])
     absent = await desk("dkim", "check", "example.org")
     assert absent.exit_code == 1

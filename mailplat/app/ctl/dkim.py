@@ -52,7 +52,7 @@ def new(file: Path, kind: str, domain: str, selector: str) -> None:
     """  # noqa: D301 -- click wants the control character
     import re
 
-    from mailplat.app.domain_records import DomainRecord
+    from mailplat.app.domain_records import KEYS, DomainRecord
     from mailplat.app.parts import check_part
     from mailplat.config.load import load
     from mailplat.message.auth.keys import load_private_key
@@ -67,7 +67,7 @@ def new(file: Path, kind: str, domain: str, selector: str) -> None:
     made: list[tuple[str, Path, bytes]] = []
     for one in kinds:
         own = f"{label}-ed25519" if one == "ed25519" and kind == "both" else label
-        made.append((own, Path("dkim") / f"{name}.{own}.pem", _key(one)))
+        made.append((own, Path(KEYS) / f"{name}.{own}.pem", _key(one)))
     for _, path, _ in made:
         if (data / path).exists():
             raise click.ClickException(f"{data / path} is there already; choose another selector")
@@ -118,9 +118,10 @@ def _write(path: Path, pem: bytes, data: Path) -> None:
 @click.argument("domain", metavar="DOMAIN")
 @click.pass_context
 def check(ctx: click.Context, file: Path, domain: str) -> None:
-    """Look whether the DNS has each key that the filters dkim_sign and arc_seal have for DOMAIN.
+    """Look whether the DNS has each key of DOMAIN.
 
-    The exit status is 1 if it has not.
+    These are the keys of the filters dkim_sign and arc_seal, and those that `dkim new` made. The
+    exit status is 1 if one is missing or another one.
 
     \b
     Example:
@@ -139,8 +140,7 @@ def check(ctx: click.Context, file: Path, domain: str) -> None:
     signers = signers_of(configuration, name)
     if not signers:
         raise click.ClickException(
-            f"{file}: no filter dkim_sign or arc_seal has a key for {name}; "
-            f"`mailplatctl dkim new {name} SELECTOR` makes one"
+            f"{file}: there is no key for {name}; `mailplatctl dkim new {name} SELECTOR` makes one"
         )
     resolver = make_resolver(configuration, reactor)
 

@@ -25,7 +25,7 @@ __all__ = ["command", "known_domain"]
 def command(ctx: click.Context, file: Path, asked: bool, domain: str) -> None:
     """Print the records that DOMAIN should have, as lines of a zone file, and look for them.
 
-    MX, SPF, the keys of the filters dkim_sign and arc_seal, DMARC, MTA-STS, TLSRPT, and SRV for
+    MX, SPF, the keys that sign or were made to, DMARC, MTA-STS, TLSRPT, and SRV for
     mail programs. A line that begins with a semicolon says what for, and what the DNS has. The
     exit status is 1 if a record is missing or wrong. SRV is not looked for.
 
