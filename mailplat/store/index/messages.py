@@ -67,7 +67,7 @@ class Rules:
     bodies: Bodies
     keyword_limit: int
     quota: QuotaLimit
-    expunge_messages: int = 4096
+    expunge_messages: int = 1024
 
 
 # what is there

@@ -83,7 +83,7 @@ class IndexLimits:
     recent_body: int = 64 << 10
     closed_bytes: int = 32 << 20
     homes: int = 4096
-    expunge_messages: int = 4096
+    expunge_messages: int = 1024
     collect_messages: int = 256
     look_seconds: float = 2.0
     search_seconds: float = 1.0
