@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mailplat.interfaces.store import BodyRange, Column, Rows
-from mailplat.model.errors import Expunged, MailError
+from mailplat.model.errors import Corrupt, Expunged, MailError
 from mailplat.model.flags import SEEN, FlagAction
 from mailplat.model.numset import MAX_NUMBER, NumSet
 from mailplat.proto.imap import responses
@@ -60,14 +60,21 @@ async def fetch(state: SessionState, command: Fetch) -> None:
         await _tell_vanished(state, selected, command)
     fetching = _Fetching(state, selected, command)
     complete = await fetching.send(selection)
-    if fetching.read and not selected.read_only:
-        await _mark_seen(state, selected, fetching.read, uid=command.uid)
+    read = [uid for uid in fetching.read if uid not in fetching.damaged]
+    if read and not selected.read_only:
+        await _mark_seen(state, selected, read, uid=command.uid)
     await state.tell_news(expunge=command.tells_expunge)
+    if fetching.damaged:
+        raise Corrupt("; ".join(list(fetching.damaged.values())[:_NAMED]))
     if not complete and not command.uid:
         # RFC 5530 §3 EXPUNGEISSUED: some went while the command ran
         state.conversation.ok("Some messages were removed", Expunged.imap_code)
         return
     state.conversation.ok()
+
+
+_NAMED = 20
+"""Damaged messages that the log names of one command, at most."""
 
 
 def _page(bounds: tuple[int, int]) -> tuple[int, int]:
@@ -138,6 +145,7 @@ class _Fetching:
         self._writer = FetchWriter([(item.label, _kind(item)) for item in command.items])
         self._marks = any(isinstance(item, Section) and not item.peek for item in command.items)
         self.read: list[int] = []  # UIDs of messages that are to become \Seen
+        self.damaged: dict[int, str] = {}  # UIDs of those that could not be sent, and why
 
     async def send(self, selection: Selection) -> bool:
         """Send all rows; tell whether all of the messages were still there."""
@@ -214,13 +222,31 @@ class _Fetching:
                     continue
                 reading = ahead or self._begin(rows, pieces, start, stop)
                 ahead = None
-                read = await reading
+                try:
+                    read = await reading
+                except Corrupt:
+                    # one of them is damaged; whichever it is, the others are sent
+                    for at in range(start, stop):
+                        one, row = block.block(at, 1), _slice(rows, at, at + 1)
+                        await self._send_alone(one, row, pieces[at])
+                    continue
                 if number + 1 < len(parts) and parts[number + 1][2]:
                     ahead = self._begin(rows, pieces, *parts[number + 1][:2])
                 await self._send(part, part_rows, read)
         finally:
             if ahead is not None:  # nobody takes it any more
                 ahead.addErrback(lambda _: None)
+
+    async def _send_alone(
+        self, block: Selection, rows: Rows, pieces: Sequence[Piece | None]
+    ) -> None:
+        """Send one small message, or note that it is damaged."""
+        try:
+            read = await self._read(rows.uids, [pieces])
+        except Corrupt as error:
+            self.damaged[rows.uids[0]] = error.reason
+        else:
+            await self._send(block, rows, read)
 
     def _begin(
         self, rows: Rows, pieces: Sequence[Sequence[Piece | None]], start: int, stop: int
@@ -257,7 +283,11 @@ class _Fetching:
         (number,), (uid,) = block.numbers, rows.uids
         streaming = Streaming(self._state, self._selected, uid)
         ready = await self._of_extensions(rows)
-        await streaming.probe([piece for piece in pieces if piece is not None])
+        try:
+            await streaming.probe([piece for piece in pieces if piece is not None])
+        except Corrupt as error:
+            self.damaged[uid] = error.reason
+            return
         self._state.conversation.send(fetch_start(number))
         try:
             await self._stream_items(streaming, rows, pieces, ready)

@@ -86,3 +86,27 @@ async def test_ended(server: IMAPServer, monkeypatch: pytest.MonkeyPatch) -> Non
     send(b"b FETCH 1 (BODY.PEEK[])\r\n")
     await until(lambda: wire.aborted)
     assert (b"* 1 FETCH (BODY[] {50000}\r\n" + mail(1, SIZE)).startswith(wire.take())
+
+
+@pytest.mark.parametrize("size", [1000, SIZE])
+@pytest_twisted.ensureDeferred
+async def test_the_rest_is_served(
+    server: IMAPServer, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Of many messages a damaged one is left away; the others come, and are seen."""
+    bodies = [mail(number, size) for number in range(1, 6)]
+    await server.put(*bodies)
+    damage(monkeypatch, 3, 0, Corrupt("UID 3 is gone"))
+    wire, send = server.log_in()
+    send(b"a SELECT INBOX\r\n")
+    await until(lambda: b"\r\na OK" in wire.written())
+    wire.take()
+    send(b"b FETCH 1:5 (BODY[])\r\n")
+    await until(lambda: b"\r\nb NO [CORRUPTION]" in wire.written())
+    said = wire.take()
+    for number, body in enumerate(bodies, 1):
+        answer = b"* %d FETCH (BODY[] {%d}\r\n" % (number, len(body)) + body + b")\r\n"
+        assert (answer in said) == (number != 3)
+        seen = b"* %d FETCH (FLAGS (\\Seen" % number
+        assert (seen in said) == (number != 3)
+    assert b"UID 3 is gone" not in said
