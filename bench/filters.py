@@ -6,6 +6,7 @@ is timed on a server, and what a mail takes there is the time between two of the
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import smtplib
@@ -103,6 +104,13 @@ def measure(options: Options) -> Iterator[Table]:
         note="4 KB; the DNS answers at once. The peer's column is a whole delivery by SMTP into "
         "the store sql, one of 16 connections; the ratio is the filter's share.",
     )
+    yield Table(
+        "What a milter costs a message that has nothing against it, beside its delivery",
+        options.command("filters"),
+        [Figure(name, "ms", took, delivery) for name, took in _milters(options).items()],
+        note="4 KB with all that a milter can be told, one question after the other; the milter is "
+        "a process that does nothing. The time is mostly waiting: other mails go on meanwhile.",
+    )
     with _scanning(options) as server:
         alone = _deliver(server, max(options.mails // 2, 50))
         seconds, beside = _with_scanner(server, max(options.mails // 2, 50))
@@ -194,6 +202,14 @@ def _chain(rules: Sequence[Rule], options: Options) -> float:
             assert done.called
         best = min(best, (time.perf_counter() - start) / count)
     return 1000 * best
+
+
+def _milters(options: Options) -> dict[str, float]:
+    """Give the milliseconds of a mail, for each kind of milter."""
+    words = [sys.executable, "-m", "bench.milters", "40" if options.small else "400"]
+    done = subprocess.run(words, check=True, capture_output=True, timeout=300)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 # a server
