@@ -46,6 +46,7 @@ def store_of(configuration: Configuration, reactor: Any) -> IStore:
             blobs=blobs,
             blob_size=bodies.larger,
             blob_seconds=bodies.keep_unused,
+            options=configuration.store.options,
         ),
     )
 

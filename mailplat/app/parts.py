@@ -129,7 +129,9 @@ def make_store(description: str, settings: StoreSettings) -> IStore:
         ConfigurationFault: There is no such store, or its argument cannot be read.
     """
     prefix, _, argument = description.partition(":")
-    store: IStore = find_plugin(IStorePlugin, prefix).store(argument, settings)
+    plugin = find_plugin(IStorePlugin, prefix)
+    settings = replace(settings, options=_own(plugin, settings.options))
+    store: IStore = plugin.store(argument, settings)
     return store
 
 

@@ -286,6 +286,7 @@ def _part_options(
 
     configuration = attrs.evolve(
         configuration,
+        store=one(configuration.store, ("store", "options"), "store"),
         filters=read("filter", "filter", configuration.filters),
         agents=read("agent", "agent", configuration.agents),
         route_tables=read("route", "route", configuration.route_tables),

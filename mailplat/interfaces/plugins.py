@@ -83,6 +83,7 @@ class StoreSettings:
         blobs: Where large bodies are; None for the store's own storage.
         blob_size: Bodies of more bytes are large.
         blob_seconds: How long a large body stays that no message has any more.
+        options: What the configuration says of this part alone (`IOptionsPlugin`).
     """
 
     reactor: Any
@@ -94,6 +95,7 @@ class StoreSettings:
     blobs: IBlobStore | None = None
     blob_size: int = 128 << 10
     blob_seconds: float = 86_400
+    options: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ class IAccountsPlugin(Interface):
 
 
 class IOptionsPlugin(Interface):
-    """A plugin, of filters, agents or routes, whose parts have options of their own."""
+    """A plugin, of stores, filters, agents or routes, whose parts have options of their own."""
 
     def options() -> type:
         """Give the attrs class that they are read into, made of `mailplat.config.option`.

@@ -259,6 +259,9 @@ wait = "1m"
 key = { env = "KEY" }
 [[filter]]
 use = "own:"
+[store]
+use = "own:"
+options = { wait = "2m" }
 """
     read = parse(text, "f", HERE, {"KEY": "k"}, check_part=own)
     options = read.agents[0].options
@@ -267,6 +270,8 @@ use = "own:"
     assert options.key is not None
     assert options.key.reveal() == "k"
     assert options.file == HERE / "x"
+    assert isinstance(read.store.options, OwnOptions)
+    assert read.store.options.wait == 120
     assert read.filters[0].options == attrs.evolve(OwnOptions(), file=HERE / "x")
 
 
@@ -280,6 +285,9 @@ wiat = 3
 [[filter]]
 use = "other:"
 options = { x = 1 }
+[store]
+use = "own:"
+options = { wait = "0s" }
 """
     with pytest.raises(ConfigurationFaults) as caught:
         parse(text, "f", HERE, check_part=own)
@@ -287,6 +295,7 @@ options = { x = 1 }
         'f:4: agent[1].options.wait: found "0s", expected at least 1 seconds',
         'f:5: agent[1].options.wiat: there is no such option (did you mean "wait"?)',
         "f:8: filter[1].options: other has no options of its own",
+        'f:11: store.options.wait: found "0s", expected at least 1 seconds',
     ]
 
 

@@ -392,8 +392,9 @@ def _with_store(file: Path, work: _Work) -> Any:
     """Open the store of a configuration, do something, and close it."""
     from mailplat.app.ctl import running
     from mailplat.app.keeping import store_of
+    from mailplat.app.parts import check_part
 
-    configuration = load(file)
+    configuration = load(file, check_part=check_part)
 
     async def whole(reactor: Any) -> Any:
         store = store_of(configuration, reactor)

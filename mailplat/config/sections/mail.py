@@ -11,7 +11,7 @@ from enum import StrEnum
 import attrs
 
 from mailplat.config.option import option, required
-from mailplat.config.values import Domain, Duration, PartText, Size, duration
+from mailplat.config.values import Domain, Duration, PartOptions, PartText, Size, duration
 
 __all__ = [
     "AccountsOptions",
@@ -75,6 +75,12 @@ class StoreOptions:
         least=1,
         most=50,
         meaning="How many keywords the messages of a mailbox may have between them.",
+    )
+    options: PartOptions = option(
+        PartOptions(),
+        meaning="The store's own options; which there are, its page tells. They are checked like "
+        "all others.",
+        example={"poll": "30s"},
     )
 
 
