@@ -103,4 +103,4 @@ def _statements(dialect: Any, upsert: Any) -> Statements:
 
 SQLITE = _statements(sqlite.dialect(paramstyle="named"), sqlite.insert)
 
-POSTGRESQL = _statements(postgresql.dialect(paramstyle="pyformat"), postgresql.insert)
+POSTGRESQL = _statements(postgresql.dialect(paramstyle="pyformat"), postgresql.insert)  # type: ignore[no-untyped-call]
