@@ -58,7 +58,7 @@ def measure(options: Options) -> Iterator[Table]:
             full, tool = _seen(options, sinks, names, count, due)
     yield Table(
         f"A queue of {count:,} deferred mails",
-        options.command("queue"),
+        f"{options.command('queue')} --messages {count}",
         [
             Figure("start, until the server greets", "s", full.start, few.start, 1.3),
             Figure("memory, after the attempts below", "KiB", full.memory, few.memory, 1.3),
@@ -69,7 +69,7 @@ def measure(options: Options) -> Iterator[Table]:
     )
     yield Table(
         f"mailplatctl queue on {count // 10:,} of {count:,} mails",
-        options.command("queue"),
+        f"{options.command('queue')} --messages {count}",
         [Figure(what, "s", seconds) for what, seconds in tool.items()],
         note="The whole command, from its start to its end, while the server runs.",
     )
