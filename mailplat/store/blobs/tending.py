@@ -183,7 +183,9 @@ class Tending:
         for key, (row, what) in wrong.items():
             job = partial(rows.references, blob=row.id)
             count = await self._readers.read(job, self._blobs.name)
-            found.append(Fault(FaultKind.BLOB, f"the blob {key} {what}; messages with it: {count}"))
+            if count:  # else it is about to go, and nobody misses it
+                what = f"the blob {key} {what}; messages with it: {count}"
+                found.append(Fault(FaultKind.BLOB, what))
         if orphans:
             size = sum(info.size for info in orphans)
             what = f"{len(orphans)} blobs ({size} bytes) belong to nothing"
