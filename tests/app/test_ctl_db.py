@@ -10,6 +10,9 @@ from click.testing import CliRunner, Result
 
 from mailplat.app.ctl.main import main
 from mailplat.app.upkeep.migrating import schemas
+from mailplat.store.index.schema import SCHEMA_VERSION
+
+NEWEST, BEFORE = f"{SCHEMA_VERSION:04}", f"{SCHEMA_VERSION - 1:04}"
 
 
 @pytest.fixture
@@ -48,16 +51,17 @@ def test_there_and_back(configured: Path) -> None:
     assert shown.exit_code == 0
     assert shown.output.count("as this version needs it") == 2
     back = call(configured, "downgrade")
-    assert "store: taken back: 0002" in back.output
+    assert f"store: taken back: {NEWEST}" in back.output
     shown = call(configured, "current")
     assert shown.exit_code == 1
-    assert "0001; this version needs 0002: `mailplatctl db upgrade`" in shown.output
+    assert f"{BEFORE}; this version needs {NEWEST}: `mailplatctl db upgrade`" in shown.output
     listed = call(configured, "history", "--of", "store").output
     assert "* 0001  The tables" in listed
-    assert "  0002  " in listed
+    assert f"* {BEFORE}  " in listed
+    assert f"  {NEWEST}  " in listed
     done = call(configured, "upgrade")
     assert done.exit_code == 0
-    assert "store: upgraded to 0002" in done.output
+    assert f"store: upgraded to {NEWEST}" in done.output
     assert "accounts: sqlite:" in done.output
     refused = call(configured, "downgrade", "--of", "accounts")
     assert refused.exit_code == 1
