@@ -56,7 +56,7 @@ def test_there_and_back(configured: Path) -> None:
     assert shown.exit_code == 1
     assert f"{BEFORE}; this version needs {NEWEST}: `mailplatctl db upgrade`" in shown.output
     listed = call(configured, "history", "--of", "store").output
-    assert "* 0001  The tables" in listed
+    assert "  0001  The tables" in listed
     assert f"* {BEFORE}  " in listed
     assert f"  {NEWEST}  " in listed
     done = call(configured, "upgrade")
