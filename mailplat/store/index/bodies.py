@@ -175,6 +175,9 @@ class Bodies(Protocol):
     def home_deleted(self, tx: Transaction, home: HomeRow) -> None:
         """A home was deleted, after each of its mailboxes."""
 
+    def subscribed(self, tx: Transaction, home: HomeRow) -> None:
+        """A name was put on a home's subscription list, or taken off it."""
+
     def look(self, home: HomeRow, mailbox: MailboxRow | None) -> Awaitable[None] | None:
         """See whether other programs changed something, before the index answers.
 

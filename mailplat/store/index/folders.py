@@ -143,6 +143,7 @@ def make_mailbox(
     tx.insert_mailbox(mailbox)
     if subscribed and not _is_subscribed(tx, home, name):
         tx.insert(statements.SUBSCRIPTIONS, home.id, name)
+        rules.bodies.subscribed(tx, home)
     rules.bodies.mailbox_made(tx, home, mailbox)
     return mailbox
 
@@ -243,18 +244,20 @@ def _is_subscribed(tx: Transaction, home: HomeRow, name: str) -> bool:
     return tx.one(sql, (home.id, name)) is not None
 
 
-def subscribe(tx: Transaction, home_id: int, name: str) -> None:
+def subscribe(tx: Transaction, rules: Rules, home_id: int, name: str) -> None:
     """Put a name on the subscription list."""
     home = get_home(tx, home_id)
     if not _is_subscribed(tx, home, name):
         tx.insert(statements.SUBSCRIPTIONS, home.id, name)
+        rules.bodies.subscribed(tx, home)
         publish_home(tx, home)
 
 
-def unsubscribe(tx: Transaction, home_id: int, name: str) -> None:
+def unsubscribe(tx: Transaction, rules: Rules, home_id: int, name: str) -> None:
     """Take a name off the subscription list."""
     home = get_home(tx, home_id)
     if tx.run(_UNSUBSCRIBE, (home.id, name)):
+        rules.bodies.subscribed(tx, home)
         publish_home(tx, home)
 
 

@@ -151,7 +151,11 @@ class IndexedHome:
         """See `IHome.subscribe`."""
         name = normal_name(name)
         await self._ready()
-        await self._submit(partial(folders.subscribe, home_id=self._held.row.id, name=name))
+        await self._submit(
+            partial(
+                folders.subscribe, rules=self._store.rules, home_id=self._held.row.id, name=name
+            )
+        )
 
     async def unsubscribe(self, name: str) -> None:
         """See `IHome.unsubscribe`."""
@@ -160,7 +164,11 @@ class IndexedHome:
         except NoSuchMailbox:
             return
         await self._ready()
-        await self._submit(partial(folders.unsubscribe, home_id=self._held.row.id, name=name))
+        await self._submit(
+            partial(
+                folders.unsubscribe, rules=self._store.rules, home_id=self._held.row.id, name=name
+            )
+        )
 
     async def append(self, name: str, messages_: Sequence[NewMessage]) -> Appended:
         """See `IHome.append`."""

@@ -32,7 +32,7 @@ from mailplat.store.index.readers import Readers
 from mailplat.store.index.rows import HomeRow, MailboxRow
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.index.transaction import Transaction
-from mailplat.store.maildir import carried, journal
+from mailplat.store.maildir import carried, journal, subscriptions
 from mailplat.store.maildir import folders as tables
 from mailplat.store.maildir.comparing import OutsideLimits
 from mailplat.store.maildir.deciding import Deciding
@@ -57,6 +57,7 @@ _FLAGS_OF = (
     "SELECT m.mask, b.keywords FROM messages m JOIN mailboxes b ON b.id = m.mailbox"
     " WHERE m.mailbox = ? AND m.uid = ?"
 )
+_SCHEMA = (*tables.SCHEMA, *journal.SCHEMA, *carried.SCHEMA, *subscriptions.SCHEMA)
 _NAME_OF = "SELECT name FROM mailboxes WHERE id = ?"
 _IS_THERE = "SELECT 1 FROM messages WHERE mailbox = ? AND uid = ?"
 
@@ -140,6 +141,7 @@ class MaildirBodies(Deciding):
             Decisions(journal, self.mover),
             self._outside.found,
             self._outside.forget_home,
+            self._subscribed,
         )
         self._reactor = reactor
         self._connect = connect
@@ -197,7 +199,7 @@ class MaildirBodies(Deciding):
 
         Folders that it is about are known from then on.
         """
-        for statement in (*tables.SCHEMA, *journal.SCHEMA, *carried.SCHEMA):
+        for statement in _SCHEMA:
             tx.run(statement)
         steps = []
         for number, kind, mailbox, uid, source, target in tx.all(journal.ALL_STEPS):
@@ -330,6 +332,9 @@ class MaildirBodies(Deciding):
     async def sweep(self) -> int:
         """See `Bodies.sweep`."""
         return 0
+
+    def _subscribed(self, account: str, home: int) -> None:
+        self._reactor.callFromThread(self._outside.write_subscriptions, account, home)
 
     def _vanished(self, mailbox: int, places: dict[int, str]) -> None:
         self._reactor.callFromThread(self._outside.remove, mailbox, places)

@@ -20,6 +20,7 @@ from mailplat.store.index.bodies import Dropped
 from mailplat.store.index.rows import HomeRow, MailboxRow, MessageRow
 from mailplat.store.index.transaction import Transaction
 from mailplat.store.maildir import folders as tables
+from mailplat.store.maildir import subscriptions
 from mailplat.store.maildir.carried import is_row
 from mailplat.store.maildir.decisions import Decision, Decisions
 from mailplat.store.maildir.disk import Disk
@@ -50,6 +51,7 @@ class Deciding:
         found: Told, in the writer's thread, of an account for which a mailbox was made where a
             directory was already.
         forgotten: Told likewise of an account, and its home, that was deleted.
+        subscribed: Told likewise of an account, and its home, whose subscriptions changed.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Deciding:
         decisions: Decisions,
         found: Callable[[str], None],
         forgotten: Callable[[str, int], None],
+        subscribed: Callable[[str, int], None],
     ) -> None:
         self.layout = layout
         self.disk = disk
@@ -71,6 +74,7 @@ class Deciding:
         self.decisions = decisions
         self._found = found
         self._forgotten = forgotten
+        self._subscribed = subscribed
         self._adopted: tuple[str, str] | None = None
         self._vanishing = False
 
@@ -266,6 +270,11 @@ class Deciding:
         directory, grave = account_directory(home.account), self.layout.dead_home(home.id)
         decision.add(Kind.REMOVE_HOME, -home.id, 0, directory, grave)
         decision.news.append(partial(self._forgotten, home.account, home.id))
+        tx.run(subscriptions.FORGET, (home.id,))
+
+    def subscribed(self, tx: Transaction, home: HomeRow) -> None:
+        """See `Bodies.subscribed`."""
+        tx.on_commit(partial(self._subscribed, home.account, home.id))
 
     def mailbox_made(self, tx: Transaction, home: HomeRow, mailbox: MailboxRow) -> None:
         """See `Bodies.mailbox_made`."""

@@ -36,6 +36,7 @@ from mailplat.store.maildir.names import (
     foreign_folder,
     is_shortened,
 )
+from mailplat.store.maildir.subscriptions import FILE
 from mailplat.store.maildir.uidlist import UidList, read_subscriptions, read_uidlist
 
 __all__ = [
@@ -83,6 +84,7 @@ class HomeLook:
         gone: Mailboxes whose directories are gone.
         strange: Mailboxes that were not taken over yet.
         changed: Mailboxes whose files changed.
+        subscribed: The stamp of the list of subscriptions (see `Listed`).
     """
 
     stamp: int
@@ -90,6 +92,7 @@ class HomeLook:
     gone: list[Folder] = field(default_factory=list)
     strange: list[Folder] = field(default_factory=list)
     changed: list[Folder] = field(default_factory=list)
+    subscribed: tuple[int, int, int] = (0, 0, 0)
 
 
 def look_at_home(
@@ -112,7 +115,11 @@ def look_at_home(
         if folders:
             raise Unavailable(f"{path}/cur: no such directory")
         return HomeLook(0)
-    look = HomeLook(status.st_mtime_ns)
+    listed = bodies.disk.status(f"{path}/{FILE}")
+    look = HomeLook(
+        status.st_mtime_ns,
+        subscribed=(listed.st_mtime_ns, listed.st_ino, listed.st_size) if listed else (0, 0, 0),
+    )
     if status.st_mtime_ns != stamp:
         known = {folder.directory for folder in folders}
         for name in sorted(bodies.disk.names(path)):
@@ -260,7 +267,7 @@ def begin_taking_over(tx: Transaction, mailbox_id: int, uidlist: UidList) -> boo
 
 
 def finish_taking_over(
-    tx: Transaction, mailbox_id: int, folder: Folder, legacy: Legacy, kept: bool
+    tx: Transaction, rules: Rules, mailbox_id: int, folder: Folder, legacy: Legacy, kept: bool
 ) -> None:
     """All files are in the index: from now on it is a mailbox like any other."""
     home, mailbox = get_mailbox(tx, mailbox_id)
@@ -274,6 +281,6 @@ def finish_taking_over(
     tx.touch_mailbox(mailbox)
     tx.note(home, mailbox)
     for name in legacy.subscriptions:
-        subscribe(tx, home.id, name)
+        subscribe(tx, rules, home.id, name)
     tx.run(SET_TAKEN_OVER, (mailbox_id,))
     tx.on_commit(partial(setattr, folder, "taken_over", True))

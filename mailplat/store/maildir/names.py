@@ -31,6 +31,7 @@ __all__ = [
     "account_directory",
     "directory_account",
     "directory_folder",
+    "encoded_levels",
     "folder_directory",
     "foreign_folder",
     "is_shortened",
@@ -90,10 +91,15 @@ def folder_directory(name: str) -> str:
     """
     if name == INBOX:
         return ""
-    directory = "".join(_LEVEL + _ESCAPED.sub(_encoded, level) for level in name.split(SEPARATOR))
+    directory = "".join(_LEVEL + level for level in encoded_levels(name))
     if len(directory) > MAX_FILE_NAME:
         return _SHORTENED + sha256(name.encode()).hexdigest()
     return directory
+
+
+def encoded_levels(name: str) -> list[str]:
+    """Spell each level of a mailbox's name as programs that share Maildirs do."""
+    return [_ESCAPED.sub(_encoded, level) for level in name.split(SEPARATOR)]
 
 
 def is_shortened(directory: str) -> bool:

@@ -34,7 +34,7 @@ from mailplat.store.index.folders import open_home
 from mailplat.store.index.rows import HomeRow, MailboxRow
 from mailplat.store.index.store import IndexedStore
 from mailplat.store.index.transaction import Transaction
-from mailplat.store.maildir import homes
+from mailplat.store.maildir import homes, subscriptions
 from mailplat.store.maildir.changes import apply_changes
 from mailplat.store.maildir.comparing import Comparing, OutsideLimits
 from mailplat.store.maildir.completing import Completing
@@ -61,6 +61,7 @@ class _Home:
     stamp: int = 0
     looked: float = float("-inf")
     dirty: bool = False
+    subscribed: tuple[int, int, int] | None = None
 
 
 class Outside:
@@ -311,8 +312,45 @@ class Outside:
                 )
             except MailError as error:
                 _log.warn("the other mailboxes are served: {error}", error=error)
+        if look.stamp and look.subscribed != seen.subscribed:
+            await self._run(
+                ("subscriptions", home.id), partial(self._subscribe, home.account, home.id)
+            )
         seen.looked = now
         self._settled.add(home.account)
+
+    def write_subscriptions(self, account: str, home: int) -> None:
+        """What an account is subscribed to was changed here."""
+        if self._open:
+            work = partial(self._subscribe, account, home)
+            self._run(("subscriptions", home), work).addErrback(_log_failure)
+
+    async def _subscribe(self, account: str, home: int) -> None:
+        """Bring the list of subscriptions and the index into step; if not now, at a later look."""
+        store, disk, moment = self._store, self._bodies.disk, time.time_ns()
+        directory = self._bodies.layout.directory(account_directory(account))
+        seen = self._homes.get(home) or _Home()
+        seen.subscribed = None
+        try:
+            for _ in range(_ROUNDS):
+                listed = await self._in_thread(subscriptions.read_listed, disk, directory)
+                found = listed.names
+                agreed = partial(subscriptions.is_agreed, home_id=home, found=found)
+                if await store.readers.read(agreed, account):
+                    lasts = lasting((listed.stamp[0], 0), moment)[0]
+                    seen.subscribed = listed.stamp if lasts else None
+                    return
+                merge = partial(subscriptions.merge, home_id=home, found=found)
+                names = await store.writer.submit(merge, account)
+                if names is None:
+                    return
+                replace = partial(subscriptions.replace_file, disk, directory, listed, names)
+                if await self._in_thread(replace):
+                    written = partial(subscriptions.written, home_id=home, names=names)
+                    await store.writer.submit(written, account)
+                    return
+        except MailError as error:
+            _log.info("subscriptions are written later: {error}", error=error)
 
     async def _adopt(self, home: HomeRow, new: Sequence[tuple[str, str]]) -> None:
         operation = partial(
@@ -346,7 +384,12 @@ class Outside:
         if legacy.uidlist is not None:
             await self._in_thread(homes.write_marker, bodies, folder)
         finish = partial(
-            homes.finish_taking_over, mailbox_id=number, folder=folder, legacy=legacy, kept=kept
+            homes.finish_taking_over,
+            rules=store.rules,
+            mailbox_id=number,
+            folder=folder,
+            legacy=legacy,
+            kept=kept,
         )
         await store.writer.submit(finish, folder.directory)
 

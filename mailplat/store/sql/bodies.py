@@ -149,6 +149,9 @@ class DatabaseBodies:
     def home_made(self, tx: Transaction, home: HomeRow) -> None:
         """See `Bodies.home_made`."""
 
+    def subscribed(self, tx: Transaction, home: HomeRow) -> None:
+        """See `Bodies.subscribed`: nobody else reads the list."""
+
     def home_deleted(self, tx: Transaction, home: HomeRow) -> None:
         """See `Bodies.home_deleted`."""
 
