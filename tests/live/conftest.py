@@ -28,6 +28,7 @@ STORES = {
 
 PACKAGES = {
     "clamd": "clamav-daemon",
+    "doveadm": "dovecot-core",
     "getmail": "getmail6",
     "mbsync": "isync",
     "node": "nodejs",
