@@ -34,20 +34,32 @@ _COLUMNS: tuple[tuple[tuple[Column, ...], float], ...] = (
 
 def measure(options: Options) -> Iterator[Table]:
     """Fill a mailbox, open the store anew and read."""
-    yield Table(
-        f"A mailbox of {options.messages * 5:,} in the SQL store, by columns of {_BLOCK:,}",
-        options.command("columns"),
-        in_reactor(_figures, options),
-        "aim",
-        "Inside one process, without IMAP. Cold is a store opened anew; the disk's cache is warm.",
-    )
+    for kind, name, work in (("sql", "SQL", _of_sql), ("maildir", "Maildir", _of_maildir)):
+        if kind in options.stores:
+            yield Table(
+                f"A mailbox of {options.messages * 5:,} in the {name} store, "
+                f"by columns of {_BLOCK:,}",
+                options.command("columns"),
+                in_reactor(work, options),
+                "aim",
+                "Inside one process, without IMAP. Cold is a store opened anew; the disk's cache "
+                "is warm.",
+            )
 
 
-async def _figures(options: Options) -> list[Figure]:
+async def _of_sql(options: Options) -> list[Figure]:
+    return await _figures("sql", options)
+
+
+async def _of_maildir(options: Options) -> list[Figure]:
+    return await _figures("maildir", options)
+
+
+async def _figures(kind: str, options: Options) -> list[Figure]:
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         folder = Path(name)
-        await _fill(folder, options.messages * 5)
-        store = open_store(folder)
+        await _fill(folder, kind, options.messages * 5)
+        store = open_store(folder, kind)
         await store.open()
         home = await store.open_home("bob")
         figures = [figure async for figure in _reading(home)]
@@ -60,9 +72,9 @@ def _rate(what: str, rows: int, seconds: float, aim: float = 0) -> Figure:
     return Figure(what, "rows/s", rows / seconds, aim or None, 1 if aim else None)
 
 
-async def _fill(folder: Path, count: int) -> None:
+async def _fill(folder: Path, kind: str, count: int) -> None:
     """Append so many small messages, and close the store again."""
-    store = open_store(folder)
+    store = open_store(folder, kind)
     await store.open()
     home = await store.open_home("bob")
     rng = random.Random(1)

@@ -28,6 +28,7 @@ from mailplat.interfaces.plugins import StoreSettings
 from mailplat.interfaces.store import NewMessage, Target
 from mailplat.message.summary import summary_of
 from mailplat.store.index.store import IndexedStore
+from mailplat.store.maildir.store import maildir_store
 from mailplat.store.sql.store import sql_store
 
 __all__ = ["deliver", "in_reactor", "measure", "new_message", "open_store"]
@@ -58,9 +59,12 @@ def new_message(data: bytes) -> NewMessage:
     return NewMessage(_Bytes(data), summary_of(data), frozenset(), 1_700_000_000)
 
 
-def open_store(directory: Path) -> IndexedStore:
-    """Give a SQL store below a folder, not opened yet."""
-    return sql_store("sqlite:///mail.db", StoreSettings(reactor, str(directory)))
+def open_store(directory: Path, kind: str = "sql") -> IndexedStore:
+    """Give a store below a folder, ``sql`` or ``maildir``, not opened yet."""
+    settings = StoreSettings(reactor, str(directory))
+    if kind == "maildir":
+        return maildir_store("mail", settings)
+    return sql_store("sqlite:///mail.db", settings)
 
 
 def in_reactor(
