@@ -30,6 +30,11 @@ __all__ = ["SUBDIRECTORIES", "Doing", "InHand"]
 SUBDIRECTORIES = ("tmp", "new", "cur")
 """What a Maildir consists of."""
 
+_FRESH = 0.5
+"""Seconds for which a listing tells that a message is not there."""
+
+_NO_LISTING: tuple[int, float, dict[str, str]] = (0, 0.0, {})
+
 
 @dataclass(frozen=True, slots=True)
 class InHand:
@@ -86,6 +91,8 @@ class Doing:
         self._touched: set[str] = set()
         self._unflushed = False
         self._written: dict[str, str] = {}
+        self._listing = _NO_LISTING
+        """A mailbox, when it was listed (monotonic), and where each name without flags was."""
 
     def begin(self) -> None:
         """Some steps follow that belong together."""
@@ -95,6 +102,7 @@ class Doing:
     def take_touched(self) -> tuple[set[str], bool]:
         """Give the directories that changed since, and whether files have to be flushed too."""
         taken = self._touched, self._unflushed
+        self._listing = _NO_LISTING
         self._touched, self._unflushed = set(), False
         return taken
 
@@ -152,6 +160,8 @@ class Doing:
             self._disk.rename(temporary, f"{self._layout.directory(step.target)}/{NAME_FILE}")
 
     def _publish(self, step: Step, folder: Folder, in_hand: InHand | None) -> None:
+        if self._listing[0] == folder.mailbox:
+            self._listing = _NO_LISTING
         with folder.lock:
             if not is_row(step.source):
                 self._arrive(self._layout.path("", step.source), folder, step.target)
@@ -232,11 +242,35 @@ class Doing:
             source = self._layout.path(folder.directory, location)
             grave = dead_location(*key)
             if not self._move(source, self._layout.path("", grave)):
-                found = self._search(folder, base_of(location))
-                if found is not None:
-                    self._move(
-                        self._layout.path(folder.directory, found), self._layout.path("", grave)
-                    )
+                self._bury_renamed(folder, base_of(location), self._layout.path("", grave))
+
+    def _bury_renamed(self, folder: Folder, base: str, grave: str) -> None:
+        """Bury a message that is elsewhere in its mailbox than was known.
+
+        Many may be: a mailbox that was flagged and then emptied.  So one listing serves them all,
+        for a moment; what it has somewhere else by now is looked for once more.
+        """
+        found = self._listed(folder, base)
+        if found is None or self._move(self._layout.path(folder.directory, found), grave):
+            return
+        found = self._search(folder, base)
+        if found is not None:
+            self._move(self._layout.path(folder.directory, found), grave)
+
+    def _listed(self, folder: Folder, base: str) -> str | None:
+        """Find a message in a listing that is at most `_FRESH` seconds old."""
+        mailbox, made, listing = self._listing
+        now = time.monotonic()
+        if mailbox != folder.mailbox or (base not in listing and now - made > _FRESH):
+            directory = self._layout.directory(folder.directory)
+            listing = {
+                base_of(location): location
+                for sub in ("new", "cur")
+                for name in self._disk.names(f"{directory}/{sub}")
+                for location in (f"{sub}/{location_name(name)}",)
+            }
+            self._listing = folder.mailbox, time.monotonic(), listing
+        return listing.get(base)
 
     def _retitle(self, step: Step, folder: Folder) -> None:
         key = step.mailbox, step.uid

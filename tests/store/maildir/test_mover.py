@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -103,6 +103,39 @@ async def test_many_at_once(maildirs: Maildirs) -> None:
     # the thread has nothing left to do: few steps are done at once again
     await home.append("INBOX", [new_message(mail(1))])
     assert len(maildirs.files()) == 1
+    mailbox.close()
+
+
+class CountingDisk(Disk):
+    """Counts how often a directory is listed."""
+
+    def __init__(self) -> None:
+        self.listed = 0
+
+    def names(self, path: str) -> Sequence[str]:
+        """Count."""
+        self.listed += 1
+        return super().names(path)
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_that_are_elsewhere(maildirs: Maildirs) -> None:
+    """Messages that another program renamed a moment before are removed by few listings."""
+    disk = CountingDisk()
+    never = OutsideLimits(look_seconds=1000, poll_seconds=1000, notice_seconds=1000, watches=0)
+    store = await maildirs.open(limits=MaildirLimits(settle_seconds=0.05, outside=never), disk=disk)
+    home = await store.open_home(ALICE)
+    uids = (await home.append("INBOX", [new_message(mail(n)) for n in range(300)])).uids
+    mailbox = await home.open_mailbox("INBOX")
+    await settled(store)
+    folder = maildirs.root / ALICE
+    for file in (folder / "new").iterdir():
+        file.rename(folder / "cur" / f"{file.name}:2,F")
+    before = disk.listed
+    await mailbox.expunge(NumSet.of(uids))
+    await settled(store)
+    assert maildirs.files() == []
+    assert disk.listed - before < 30
     mailbox.close()
 
 
