@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -226,6 +228,8 @@ async def test_a_damaged_index(maildirs: Maildirs, damage: Callable[[Path], None
     before = await look(await store.open_home(ALICE))
     await maildirs.close(store)
     directory = maildirs.root / ".mailplat"
+    with closing(sqlite3.connect(directory / "index.sqlite")) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what stands there would hide the damage
     damage(directory / "index.sqlite")
     with pytest.raises(ConfigurationFault) as caught:
         await maildirs.open()
