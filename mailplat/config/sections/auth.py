@@ -1,7 +1,5 @@
 """Logging in, the same for SMTP, POP3 and IMAP: ``[auth]``, ``[oauth]``."""
 
-
-
 from __future__ import annotations
 
 from enum import StrEnum
