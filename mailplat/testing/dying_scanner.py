@@ -16,7 +16,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailplat.testing.scanners import EICAR, FakeClamd
+from mailplat.testing.fake_scanners import (
+    FakeClamd,
+)
+from mailplat.testing.scanners import (
+    EICAR,
+)
 from mailplat.testing.twistd import Installation, TwistdServer
 
 __all__ = ["Brought", "DyingClamd", "bring", "check_nothing_lost", "installation_under"]

@@ -26,10 +26,12 @@ from mailplat.model.verdict import Action, AddRecipient, ChangeSender, RemoveRec
 from mailplat.net.selfsigned import write_self_signed
 from mailplat.net.tls import CertificateFiles, TLSContexts, behind_tls
 from mailplat.proto.mta_hook import Contents, HookStage, read_answer, request
-from mailplat.testing.scanners import (
-    CLEAN,
+from mailplat.testing.fake_scanners import (
     FakeHook,
     FakeScanner,
+)
+from mailplat.testing.scanners import (
+    CLEAN,
     asked,
     context,
     mail_with,

@@ -24,18 +24,20 @@ from mailplat.model.errors import ConfigurationFault, Unavailable
 from mailplat.model.reply import Reply
 from mailplat.model.verdict import Action, AddHeader, RemoveHeader, ReplaceBody, Score, Verdict
 from mailplat.spool.intake import MemoryBody
-from mailplat.testing.fakes import KnownNames
-from mailplat.testing.icap_services import FakeIcap
-from mailplat.testing.scanners import (
-    CLEAN,
-    EICAR,
-    GTUBE,
+from mailplat.testing.fake_scanners import (
     FakeClamd,
     FakeHook,
     FakeRspamd,
     FakeScanner,
     FakeSpamd,
     Manner,
+)
+from mailplat.testing.fakes import KnownNames
+from mailplat.testing.icap_services import FakeIcap
+from mailplat.testing.scanners import (
+    CLEAN,
+    EICAR,
+    GTUBE,
     ScannerContract,
     Under,
     asked,
