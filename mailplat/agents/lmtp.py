@@ -16,8 +16,12 @@ from mailplat.agents.handover import Letter, Server, Tried, answered, hand_over
 from mailplat.interfaces.agents import Attempt, IClosingAgent
 from mailplat.model.envelope import Recipient
 from mailplat.model.outcome import Outcome
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.factory import SessionIds
-from mailplat.net.smtp_client import ChannelOptions, SmtpChannel, open_channel
+from mailplat.net.smtp_client import (
+    SmtpChannel,
+    open_channel,
+)
 from mailplat.net.smtp_pool import ChannelPool, PoolOptions
 
 __all__ = ["LmtpAgent"]

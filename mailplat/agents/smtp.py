@@ -51,10 +51,10 @@ from mailplat.model.envelope import Recipient, Sender
 from mailplat.model.outcome import Deferred as DeferredOutcome
 from mailplat.model.outcome import Outcome
 from mailplat.model.reply import Reply
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientContexts, ClientTLS
 from mailplat.net.factory import SessionIds
 from mailplat.net.smtp_client import (
-    ChannelOptions,
     PeerLost,
     SmtpChannel,
     TLSFailed,

@@ -16,8 +16,8 @@ from mailplat.config.values import Duration, duration
 from mailplat.interfaces.plugins import AgentSettings
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.errors import ConfigurationFault
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientContexts
-from mailplat.net.smtp_client import ChannelOptions
 from mailplat.net.smtp_pool import PoolOptions
 
 __all__ = ["ServerTLS", "SmtpOptions", "make_smtp"]

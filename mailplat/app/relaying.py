@@ -17,6 +17,7 @@ from mailplat.interfaces.agents import RELAY_PREFIX
 from mailplat.interfaces.resolver import IResolver
 from mailplat.model.credentials import CertificateCredentials, PasswordCredentials, TokenCredentials
 from mailplat.model.errors import ConfigurationFault
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientContexts
 from mailplat.net.resolver import (
     Resolver,
@@ -25,7 +26,6 @@ from mailplat.net.resolver import (
     servers_of,
     system_resolver,
 )
-from mailplat.net.smtp_client import ChannelOptions
 from mailplat.net.smtp_pool import PoolOptions
 from mailplat.net.tls import CertificateFiles
 from mailplat.proto.sasl.client import ClientCredentials

@@ -19,7 +19,6 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -36,6 +35,7 @@ from mailplat.interfaces.bodies import IBody
 from mailplat.interfaces.net import ILink
 from mailplat.model.errors import Corrupt, MailError
 from mailplat.model.reply import Reply
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientTLS
 from mailplat.net.connection import Connection
 from mailplat.net.session import ConnectionOptions
@@ -52,12 +52,10 @@ from mailplat.proto.smtp.client_events import (
     Ready,
     TLSAnswered,
 )
-from mailplat.proto.smtp.offers import Dialect
 from mailplat.proto.smtp.peer_offers import PeerOffers
-from mailplat.proto.smtp.reply_reader import ReplyLimits
 from mailplat.proto.smtp.transfer import Result, Transfer
 
-__all__ = ["ChannelOptions", "PeerLost", "SmtpChannel", "TLSFailed", "Unreachable", "open_channel"]
+__all__ = ["PeerLost", "SmtpChannel", "TLSFailed", "Unreachable", "open_channel"]
 
 _BLOCK = 65536
 """Bytes of a message that are read and written at once."""
@@ -81,39 +79,6 @@ class TLSFailed(PeerLost):
 
 class Unreachable(PeerLost):
     """Nobody is there, or says a word: other mail need not try for a while."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelOptions:
-    """How to speak, and how long to wait.  Times are in seconds.
-
-    Attributes:
-        name: Our own host name, for EHLO.
-        dialect: SMTP or LMTP.
-        chunking: Whether to use BDAT where it is offered.
-        reply_limits: What one reply may be.
-        handshake: For TLS.
-        greeting: For the server's first words (RFC 5321 §4.5.3.2.1).
-        command: For the answer to EHLO, STARTTLS, AUTH, MAIL and RCPT (§4.5.3.2.2, §4.5.3.2.3).
-        data: For the answer to DATA or BDAT (§4.5.3.2.4).
-        block: For the server to read a block (§4.5.3.2.5).
-        end: For the answer to the message (§4.5.3.2.6).
-        idle: For our own next mail; then QUIT is said.
-        farewell: For the answers to RSET and QUIT.
-    """
-
-    name: str
-    dialect: Dialect = Dialect.SMTP
-    chunking: bool = True
-    reply_limits: ReplyLimits = field(default_factory=ReplyLimits)
-    handshake: float = 60.0
-    greeting: float = 300.0
-    command: float = 300.0
-    data: float = 120.0
-    block: float = 180.0
-    end: float = 600.0
-    idle: float = 5.0
-    farewell: float = 10.0
 
 
 class _ClientConnection(Connection[ClientEvent]):
@@ -144,7 +109,7 @@ class _ClientConnection(Connection[ClientEvent]):
         )
         self._channel = channel
         self._smtp = conversation
-        self._patience = _patience(options)
+        self._patience = options.patience()
 
     def patience(self) -> float:
         """See `Connection.patience`."""
@@ -184,24 +149,6 @@ class _ClientConnection(Connection[ClientEvent]):
         """All is over: say why, as far as that is known."""
         self._channel.lost_by(reason, self._securing)
         super().connectionLost(reason)
-
-
-def _patience(options: ChannelOptions) -> dict[Phase, float]:
-    return {
-        Phase.GREETING: options.greeting,
-        Phase.HELLO: options.command,
-        Phase.STARTTLS: options.command,
-        Phase.LOGIN: options.command,
-        Phase.IDLE: options.idle,
-        Phase.MAIL: options.command,
-        Phase.RCPT: options.command,
-        Phase.DATA: options.data,
-        Phase.CONTENT: options.block,
-        Phase.CHUNK: options.data,
-        Phase.END: options.end,
-        Phase.RESET: options.farewell,
-        Phase.QUIT: options.farewell,
-    }
 
 
 class SmtpChannel:

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 
-from mailplat.net.smtp_client import SmtpChannel
+from mailplat.net.smtp_client import (
+    SmtpChannel,
+)
 
 __all__ = ["ChannelPool", "PoolOptions"]
 

@@ -34,7 +34,7 @@ class LmtpPlugin:
         from twisted.internet.endpoints import clientFromString
 
         from mailplat.agents.lmtp import LmtpAgent
-        from mailplat.net.smtp_client import ChannelOptions
+        from mailplat.net.channel_options import ChannelOptions
         from mailplat.proto.smtp.offers import Dialect
 
         _check("lmtp", options, {"name"})

@@ -14,9 +14,9 @@ from mailplat.agents.tls_notes import Applied
 from mailplat.interfaces.agents import Attempt
 from mailplat.model.address import Address
 from mailplat.model.envelope import Recipient, Sender
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientContexts
 from mailplat.net.resolver import Resolver
-from mailplat.net.smtp_client import ChannelOptions
 from mailplat.testing.agents import StringBody
 from mailplat.testing.authority import Issued, MadeAuthority
 from mailplat.testing.name_server import NameServer

@@ -21,7 +21,7 @@ from mailplat.model.address import Address
 from mailplat.model.envelope import Recipient
 from mailplat.model.errors import ConfigurationFault
 from mailplat.model.outcome import Bounced, Deferred, Delivered
-from mailplat.net.smtp_client import ChannelOptions
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.proto.smtp.offers import Dialect
 from mailplat.testing import agents
 from mailplat.testing.scripted_server import HANG_UP, ScriptedServer

@@ -19,9 +19,9 @@ from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import BodyType, ByMode, DeliverBy, Recipient, Sender
 from mailplat.model.outcome import Deferred, Delivered, Outcome
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientContexts
 from mailplat.net.selfsigned import write_self_signed
-from mailplat.net.smtp_client import ChannelOptions
 from mailplat.net.tls import CertificateFiles, TLSContexts, behind_tls
 from mailplat.testing import agents
 from mailplat.testing.agents import StringBody

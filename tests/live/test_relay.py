@@ -26,8 +26,13 @@ from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import BodyType, Recipient, Sender
 from mailplat.model.outcome import Bounced, Delivered
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientContexts
-from mailplat.net.smtp_client import ChannelOptions, PeerLost, Unreachable, open_channel
+from mailplat.net.smtp_client import (
+    PeerLost,
+    Unreachable,
+    open_channel,
+)
 from mailplat.net.smtp_pool import ChannelPool
 from mailplat.proto.smtp.offers import Dialect
 from mailplat.testing.agents import StringBody

@@ -23,9 +23,9 @@ from mailplat.interfaces.bodies import IBody
 from mailplat.model.address import Address
 from mailplat.model.credentials import PasswordCredentials
 from mailplat.model.envelope import Recipient, Sender
+from mailplat.net.channel_options import ChannelOptions
 from mailplat.net.client_tls import ClientContexts
 from mailplat.net.smtp_client import (
-    ChannelOptions,
     PeerLost,
     SmtpChannel,
     TLSFailed,
