@@ -37,6 +37,7 @@ from mailplat.proto.smtp.client_events import (
 )
 from mailplat.proto.smtp.client_login import ClientLogin
 from mailplat.proto.smtp.client_transaction import (
+    WITHOUT_MORE,
     Command,
     Took,
     Transaction,
@@ -270,7 +271,11 @@ class ClientConversation:
         elif not self._sent:
             self._unasked(reply)
         else:
-            self._sent.popleft().took(reply)
+            command = self._sent.popleft()
+            if 300 <= reply.code < 400 and command.phase in WITHOUT_MORE:
+                self._out_of_step()
+            else:
+                command.took(reply)
             self._send_commands()
         return True
 
@@ -388,9 +393,7 @@ class ClientConversation:
 
     def _mail_answered(self, reply: Reply) -> None:
         transaction = self._mail
-        if 300 <= reply.code < 400:
-            self._out_of_step()
-        elif not reply.positive:
+        if not reply.positive:
             transaction.refusal = reply
             if not self.offers.pipelining:
                 self._unsent.clear()
@@ -399,9 +402,6 @@ class ClientConversation:
     def _rcpt_answered(self, index: int, reply: Reply) -> None:
         transaction = self._mail
         transaction.left -= 1
-        if 300 <= reply.code < 400:
-            self._out_of_step()
-            return
         if transaction.refusal is not None:
             pass  # MAIL's refusal is what everybody hears
         elif reply.positive:
@@ -463,9 +463,7 @@ class ClientConversation:
 
     def _chunk_answered(self, reply: Reply) -> None:
         transaction = self._mail
-        if 300 <= reply.code < 400:
-            self._out_of_step()
-        elif not reply.positive:
+        if not reply.positive:
             transaction.refusal = transaction.refusal or reply
             transaction.streaming = transaction.complete = False
             if not self._sent:
@@ -478,9 +476,6 @@ class ClientConversation:
 
     def _end_answered(self, indices: tuple[int, ...], reply: Reply) -> None:
         transaction = self._mail
-        if 300 <= reply.code < 400:
-            self._out_of_step()
-            return
         for index in indices:
             transaction.results[index] = Result(transaction.refusal or reply)
         if not self._sent:

@@ -10,10 +10,13 @@ from mailplat.proto.smtp.client_events import Phase
 from mailplat.proto.smtp.data_writer import DotStuffer, LineEnds
 from mailplat.proto.smtp.transfer import Fitted, Result
 
-__all__ = ["Command", "Took", "Transaction", "nonsense", "not_too_many"]
+__all__ = ["WITHOUT_MORE", "Command", "Took", "Transaction", "nonsense", "not_too_many"]
 
 Took = Callable[[Reply], None]
 """Takes the reply to a command."""
+
+WITHOUT_MORE = frozenset({Phase.MAIL, Phase.RCPT, Phase.CHUNK, Phase.END})
+"""Where a server that asks for more (3xx) is out of step."""
 
 
 @dataclass(slots=True)

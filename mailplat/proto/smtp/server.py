@@ -379,10 +379,7 @@ class ServerConversation:
             return
         target = TRANSITIONS.get((self.state, verb))
         if target is None and verb != "BDAT":
-            # LMTP asks for 503 where nobody is to get the message (RFC 2033 §4.2)
-            nobody = verb == "DATA" and self.state is State.SENDER
-            smtp = self._dialect is Dialect.SMTP
-            self._say(words.NO_RECIPIENTS if nobody and smtp else words.bad_sequence(self.state))
+            self._say(words.out_of_order(verb, self.state, lmtp=self._dialect is Dialect.LMTP))
             return
         try:
             check_bare(verb, argument)
@@ -464,7 +461,7 @@ class ServerConversation:
         if before is State.RECIPIENTS:
             return Data(self._binary)
         self.state, self._drained = State.BODY, before  # out of order (RFC 3030 §2)
-        self._reception.refusal = words.unwanted(before)
+        self._reception.refusal = words.out_of_order("BDAT", before)
         return None
 
     # -- small things

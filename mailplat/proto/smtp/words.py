@@ -61,8 +61,7 @@ __all__ = [
     "TOO_SLOW",
     "UNKNOWN",
     "acceptance",
-    "bad_sequence",
-    "unwanted",
+    "out_of_order",
 ]
 
 OK = Reply.of(250, "Ok", "2.0.0")
@@ -129,11 +128,11 @@ def acceptance(event: Event | None) -> Reply:
     return OK if event is None else _ACCEPTANCE.get(type(event), OK)
 
 
-def bad_sequence(state: State) -> Reply:
-    """Tell that a command came out of order, and what was awaited (RFC 5321 §4.1.4)."""
+def out_of_order(verb: str, state: State, *, lmtp: bool = False) -> Reply:
+    """Tell that a command came out of order, and what was awaited (RFC 5321 §4.1.4).
+
+    LMTP asks for 503 also where nobody is to get the message (RFC 2033 §4.2).
+    """
+    if verb in ("DATA", "BDAT") and state is State.SENDER and not lmtp:
+        return NO_RECIPIENTS
     return Reply.of(503, f"Bad sequence of commands: awaiting {state.value}", "5.5.1")
-
-
-def unwanted(state: State) -> Reply:
-    """Tell that a chunk came where no message is awaited (RFC 3030 §2)."""
-    return NO_RECIPIENTS if state is State.SENDER else bad_sequence(state)
